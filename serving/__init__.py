@@ -1,0 +1,1 @@
+"""Everything that listens: employs an appraiser and keeps its promises."""
