@@ -25,7 +25,7 @@ fall-back order, with at most one of
     text     a pattern whose group is the text
     match    a list of [pattern, value]: the value of the first pattern that is found
     words    a table of translations of the whole cell; a word that it lacks stays as it is
-    date     a strptime format, such as "%d.%m.%Y"; a text that does not fit it stays as it is
+    date     a strptime format, such as "%d.%m.%Y", for texts; a text that does not fit it stays as it is
 
 and without any of them the cell as it is. `number` and `text` take one pattern or several in order of
 preference. `case` is lower, upper or title. Spaces around a cell do not count, and a blank cell is nothing.
@@ -243,8 +243,9 @@ def _parts(way: Reading, schema: pl.Schema) -> Iterator[pl.Expr]:
     if way.value is not None:
         yield pl.lit(way.value)
     for source in way.source:
-        cell = _text(source) if way.case or schema[source] == pl.String else pl.col(source)
-        yield _cased(_read(way, source, cell), way.case)
+        is_text = schema[source] == pl.String
+        cell = _text(source) if way.case or is_text else pl.col(source)
+        yield _cased(cell if way.date and not is_text else _read(way, source, cell), way.case)
 
 
 def _text(source: str) -> pl.Expr:
