@@ -1,0 +1,206 @@
+"""Markets: the taxes, fees, costs and rules of each, on a day.
+
+A market is one file of dated values, terms/xx.toml, with the keys of SCHEMA. Shares and amounts are decimal
+strings; a source that begins with (m) marks a value that nobody has confirmed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from valuation import dated, money
+from valuation.catalogue import CATEGORIES
+from valuation.dated import Dated, TermsError
+from valuation.grades import Condition, Grade
+from valuation.money import Money
+
+TERMS = Path(__file__).parent / "terms"
+
+_AMOUNTS = dict.fromkeys(CATEGORIES, dated.amount)
+_REFURBISHED = ("FAIR", "GOOD", "EXCELLENT", "PREMIUM")
+
+# Every key of a terms file and the kind of its values; what each means is said at Terms.
+SCHEMA: dated.Schema = {
+    "currency": dated.currency,
+    "vat_scheme": dated.one_of("margin", "none"),
+    "vat_rate": dated.share,
+    "commission_share": dated.share,
+    "payment_fee": dated.amount,
+    "returns_share": dated.share,
+    "holding_share_per_day": dated.share,
+    "price_lock_share": dated.share,
+    "uncertainty_share": dated.share,
+    "margin_share": dated.share,
+    **{f"refurbishment.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
+    "parts_handling": _AMOUNTS,
+    "shipping": _AMOUNTS,
+    "days_to_sell": dict.fromkeys(CATEGORIES, dated.days),
+    "minimum_offer": dated.positive_amount,
+    "payable_step": dated.positive_amount,
+    "quote_validity_days": dated.days,
+    "max_fsd": dated.float_share,
+    "resale_ceiling": dated.positive_amount,
+    "resale_step": dated.positive_amount,
+    "resale_ending": dated.amount,
+    "battery_floor": dict.fromkeys(_REFURBISHED, dated.float_share),
+    "grade_words": dict.fromkeys(Grade.__members__, dated.text),
+}
+
+
+class MarketUnknown(LookupError):  # noqa: N818 - like TermsNotYetKnown: the asker is not always at fault
+    """There are no terms for this market."""
+
+
+class TermsNotYetKnown(LookupError):  # noqa: N818
+    """The terms of this market begin later than the day asked for."""
+
+
+class MarketMismatch(ValueError):  # noqa: N818
+    """An appraisal for one market met the terms of another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What holds in one market on one day.
+
+    Shares run 0..1; they are of the resale price, VAT included, unless said otherwise. `version` is a digest
+    of all the values in force.
+    """
+
+    market: str
+    version: str
+    currency: str
+    vat_scheme: str  # "margin": VAT on resale minus purchase (2006/112/EC art. 313-315); "none"
+    vat_rate: Decimal  # of a price without VAT
+    commission_share: Decimal  # to the marketplace
+    payment_fee: Money  # for paying the customer
+    returns_share: Decimal  # returns within 30 days and warranty
+    holding_share_per_day: Decimal  # capital and falling prices while the device waits for its buyer
+    price_lock_share: Decimal  # prices fall between the quote and the device's arrival
+    uncertainty_share: Decimal  # of p50 - p10: a wider estimate pays less
+    margin_share: Decimal
+    refurbishment: Mapping[str, Mapping[Condition, Money]]  # by category; parts and labour
+    parts_handling: Mapping[str, Money]  # by category, for a device that is sold for parts
+    shipping: Mapping[str, Money]  # by category, from the customer and to the buyer
+    days_to_sell: Mapping[str, int]  # by category
+    minimum_offer: Money
+    payable_step: Money
+    quote_validity_days: int
+    max_fsd: float  # above it a person decides
+    resale_ceiling: Money  # above it an estimate is not believed
+    resale_step: Money  # resale prices are multiples of the step, plus the ending
+    resale_ending: Money
+    battery_floor: Mapping[Grade, float]
+    grade_words: Mapping[Grade, str]  # in the market's language
+
+    def holding_share(self, category: str) -> Decimal:
+        """The share of the resale price lost while a device of this category waits for its buyer."""
+        return self.holding_share_per_day * self.days_to_sell[category]
+
+    def require(self, *, market: str, currency: str) -> None:
+        """Raise CurrencyMismatch or MarketMismatch unless both are the terms' own."""
+        if currency != self.currency:
+            raise money.CurrencyMismatch(
+                f"An estimate in {currency} met the terms of {self.market}, which are in {self.currency}: "
+                f"value the device in {self.currency}."
+            )
+        if market != self.market:
+            raise MarketMismatch(
+                f"An estimate for {market} met the terms of {self.market}: ask for the terms of {market}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """A terms file that keeps all rules: the dated values of every key, oldest first."""
+
+    code: str
+    file: str
+    history: Mapping[str, tuple[Dated, ...]]
+
+    def terms(self, *, on: date) -> Terms:
+        """The terms in force on a day. Raises TermsNotYetKnown before the first day of any key."""
+        force = {key: self._in_force(key, on) for key in SCHEMA}
+        values: dict[str, Any] = {key: entry.value for key, entry in force.items() if "." not in key}
+        for key in ("battery_floor", "grade_words"):
+            values[key] = {Grade[word]: value for word, value in values[key].items()}
+        values["refurbishment"] = {name: force[f"refurbishment.{name}"].value for name in CATEGORIES}
+        written = json.dumps(
+            [self.code, {key: entry.written for key, entry in force.items()}], sort_keys=True
+        )
+        return Terms(market=self.code, version=hashlib.sha256(written.encode()).hexdigest()[:12], **values)
+
+    def _in_force(self, key: str, on: date) -> Dated:
+        begun = [entry for entry in self.history[key] if entry.since <= on]
+        if not begun:
+            raise TermsNotYetKnown(
+                f"No {key} for market {self.code} on {on}: the first one known starts "
+                f"{self.history[key][0].since} ({self.file}, {key}). "
+                "Add the earlier value with its source, or value the device on a later date."
+            )
+        return begun[-1]
+
+
+def markets() -> tuple[str, ...]:
+    """The markets that have terms: ISO 3166-1 alpha-2 codes, in order."""
+    return tuple(sorted(path.stem.upper() for path in TERMS.glob("??.toml")))
+
+
+@lru_cache(maxsize=4096)
+def terms(*, market: str, on: date) -> Terms:
+    """The terms of a market on a day. Raises MarketUnknown, TermsNotYetKnown, TermsError (broken file)."""
+    if market not in markets():
+        raise MarketUnknown(
+            f"No terms for market {market!r:.20}: known are {', '.join(markets())}. "
+            "To open another one, add its file to valuation/terms."
+        )
+    return _market(market).terms(on=on)
+
+
+@cache
+def _market(code: str) -> Market:
+    return load(path=TERMS / f"{code.lower()}.toml")
+
+
+def load(*, path: Path) -> Market:
+    """Read and check a terms file named after its market, xx.toml; TermsError lists every problem found."""
+    history = dated.read(path=path, schema=SCHEMA)
+    market = Market(code=path.stem.upper(), file=dated.name(path=path), history=history)
+    if problems := list(_contradictions_over_time(market)):
+        raise TermsError(problems)
+    return market
+
+
+def _contradictions_over_time(market: Market) -> Iterator[str]:
+    """The contradictions among values in force together, each on the first day that it shows."""
+    complete = max(entries[0].since for entries in market.history.values())
+    days = {entry.since for entries in market.history.values() for entry in entries}
+    seen = set()
+    for day in sorted(day for day in days if day >= complete):
+        for key, problem in _contradictions(market.terms(on=day)):
+            if (key, problem) not in seen:
+                seen.add((key, problem))
+                yield f"{market.file}, {key}, {day}: {problem}"
+
+
+def _contradictions(terms: Terms) -> Iterator[tuple[str, str]]:
+    if (terms.vat_scheme == "none") != (terms.vat_rate == 0):
+        yield "vat_scheme", "should be none where vat_rate is 0, and only there"
+    # At 1 or more the offer would fall while the estimate rises (the closed form in offer.py).
+    shares = terms.commission_share + terms.returns_share + terms.price_lock_share + terms.margin_share
+    longest = max(terms.holding_share(category) for category in CATEGORIES)
+    if (1 + terms.vat_rate) * (shares + longest + terms.uncertainty_share) >= 1:
+        yield "margin_share", "the shares together, with VAT on them, leave nothing to pay"
+    for category, costs in terms.refurbishment.items():
+        if list(costs.values()) != sorted(costs.values()):
+            yield f"refurbishment.{category}", "a worse condition should never cost less"
+    if list(terms.battery_floor.values()) != sorted(terms.battery_floor.values()):
+        yield "battery_floor", "a better grade should never have a lower floor"
