@@ -63,8 +63,8 @@ def read(
         raise IntakeError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
     aside = _set_aside(table)
     return Intake(
-        good=audit.good.join(aside, on="row", how="anti", maintain_order="left"),
-        faults=audit.faults.join(aside, on="row", how="anti", maintain_order="left"),
+        good=_without(audit.good, aside),
+        faults=_without(audit.faults, aside),
         aside=aside,
         read=table.height,
         attributes=chosen.attributes,
@@ -107,6 +107,11 @@ def _set_aside(table: pl.DataFrame) -> pl.DataFrame:
     return numbered.filter(pl.col(mappings.ASIDE).is_not_null()).select(
         "row", pl.col(mappings.ASIDE).alias("rule"), kept
     )
+
+
+def _without(frame: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
+    """The rows that are not set aside; where there is nothing to drop, the frame itself and no copy of it."""
+    return frame.join(aside, on="row", how="anti", maintain_order="left") if aside.height else frame
 
 
 def _scan(path: Path) -> pl.LazyFrame:
