@@ -25,7 +25,7 @@ _DIGITS = {
     for code in codes.split()
 }
 _CURRENCIES = frozenset(list_currencies())
-_AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,12})(?:\.([0-9]{1,4}))?", re.ASCII)
+_AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,4}))?", re.ASCII)
 
 MAX_MINOR = 10**15  # exact as a float64 and in a 64-bit database integer
 

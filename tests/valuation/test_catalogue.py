@@ -1,0 +1,342 @@
+"""The catalogue: facts that hold together, ids that stay, and names that are found despite slips."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from datetime import date
+from types import MappingProxyType
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from valuation import catalogue
+from valuation.catalogue import Catalogue, CatalogueError, UnknownDevice, Variant
+
+ALL = Catalogue.embedded()
+LATIN_AND_SPACES = st.text(
+    st.characters(max_codepoint=0x2FFF, exclude_categories=("Cs", "Cn", "Co")), max_size=30
+)
+GOOD_ROW = MappingProxyType(
+    {
+        "device_id": "apple-iphone-13-128gb",
+        "brand": "Apple",
+        "family": "iPhone",
+        "model": "iPhone 13",
+        "category": "smartphone",
+        "storage_gb": "128",
+        "launched_on": "2021-09-24",
+        "launch_price": "909.00",
+        "currency": "EUR",
+        "source": "a test",
+        "confidence": "A",
+    }
+)
+
+
+def load(tmp_path, *rows):
+    path = tmp_path / "catalogue.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(GOOD_ROW))
+        writer.writeheader()
+        writer.writerows(rows)
+    return catalogue.load(path=path)
+
+
+def ids(variants):
+    return [variant.device_id for variant in variants]
+
+
+def test_every_id_follows_from_the_names_and_is_unique():
+    assert len(set(ids(ALL.variants))) == len(ALL.variants)
+    for variant in ALL.variants:
+        expected = catalogue.slug(brand=variant.brand, model=variant.model, storage_gb=variant.storage_gb)
+        assert variant.device_id == expected
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", variant.device_id)
+
+
+def test_every_fact_has_a_source_a_price_and_a_possible_day():
+    for variant in ALL.variants:
+        assert variant.launches
+        assert date(2010, 1, 1) < variant.launched_on < date(2026, 12, 31)
+        assert all(launch.price.minor > 0 and launch.source for launch in variant.launches)
+
+
+def test_more_storage_never_cost_less_at_launch():
+    prices = {}
+    for variant in ALL.variants:
+        for launch in variant.launches:
+            key = (variant.brand, variant.model, launch.price.currency)
+            prices.setdefault(key, []).append((variant.storage_gb, launch.price.minor))
+    for key, pairs in prices.items():
+        in_order = [price for _, price in sorted(pairs)]
+        assert in_order == sorted(in_order), key
+
+
+@pytest.mark.parametrize(
+    ("brand", "model", "storage_gb", "device_id"),
+    [
+        ("Apple", "iPhone 13", 128.0, "apple-iphone-13-128gb"),
+        ("Samsung", "Galaxy S10+", 128.0, "samsung-galaxy-s10-plus-128gb"),
+        ("Samsung", "Galaxy S10", 128.0, "samsung-galaxy-s10-128gb"),
+        ("Huawei", "Huawei P30 Pro", 256.0, "huawei-p30-pro-256gb"),
+        ("Apple", "MacBook Air 13 (M1)", 2048.0, "apple-macbook-air-13-m1-2048gb"),
+        ("Sony", "α 7 Ⅲ", None, "sony-7-iii"),
+        ("Dell", "Latitude  E7470", 0.5, "dell-latitude-e7470-0-5gb"),
+        ("Citroën", "É", 1048576.0, "citroen-e-1048576gb"),
+        ("小米", "米", None, "device"),
+    ],
+)
+def test_an_id_is_made_of_ascii_words_and_numbers(brand, model, storage_gb, device_id):
+    assert catalogue.slug(brand=brand, model=model, storage_gb=storage_gb) == device_id
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(st.lists(LATIN_AND_SPACES, min_size=1, max_size=20))
+def test_a_key_is_the_same_for_a_text_and_for_a_column(texts):
+    column = pl.DataFrame({"text": texts}, schema={"text": pl.String})
+    assert column.select(catalogue.key_expr(pl.col("text"))).to_series().to_list() == [
+        catalogue.key(text) for text in texts
+    ]
+
+
+@pytest.mark.parametrize("text", ["iPhone 13", " IPHONE  13 ", "iPhone\u00a013", "ｉＰｈｏｎｅ\t13"])
+def test_names_that_differ_in_case_width_and_spaces_have_one_key(text):
+    assert catalogue.key(text) == "iphone 13"
+
+
+def test_the_launch_facts_are_one_row_for_each_variant_and_currency():
+    facts = catalogue.launch_facts()
+    assert facts.schema == {
+        "brand_key": pl.String,
+        "model_key": pl.String,
+        "storage_gb": pl.Float64,
+        "currency": pl.String,
+        "launched_on": pl.Date,
+        "launch_price": pl.Float64,
+    }
+    assert len(facts) == sum(len(variant.launches) for variant in ALL.variants)
+    assert not facts.select("brand_key", "model_key", "storage_gb", "currency").is_duplicated().any()
+    row = facts.row(
+        by_predicate=(pl.col("model_key") == "iphone 11")
+        & (pl.col("storage_gb") == 64)
+        & (pl.col("currency") == "USD"),
+        named=True,
+    )
+    assert (row["launched_on"], row["launch_price"]) == (date(2019, 9, 20), 699.0)
+
+
+def test_a_device_is_found_by_its_id():
+    found = ALL.get("apple-iphone-13-128gb")
+    assert (found.brand, found.model, found.storage_gb, found.name) == (
+        "Apple",
+        "iPhone 13",
+        128.0,
+        "Apple iPhone 13 128 GB",
+    )
+
+
+def test_an_unknown_id_comes_with_the_nearest_ones():
+    with pytest.raises(UnknownDevice, match="Search for it by name") as error:
+        ALL.get("aple-ihpone-13-128gb")
+    assert error.value.suggestions[0].device_id == "apple-iphone-13-128gb"
+
+
+@pytest.mark.parametrize("device_id", ["", "zzzz", "🙂", "x" * 100_000, "../../etc/passwd"])
+def test_an_id_that_is_near_to_nothing_is_unknown_without_suggestions(device_id):
+    with pytest.raises(UnknownDevice, match="Nearest: none") as error:
+        ALL.get(device_id)
+    assert error.value.suggestions == ()
+    assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("typed", "device_id"),
+    [
+        ("iphone13 128", "apple-iphone-13-128gb"),
+        ("Apple iPhone 13 128GB", "apple-iphone-13-128gb"),
+        ("ihpone 13 pro max 256", "apple-iphone-13-pro-max-256gb"),
+        ("S22 Ultra", "samsung-galaxy-s22-ultra-128gb"),
+        ("galaxy note 10+", "samsung-galaxy-note10-plus-256gb"),
+        ("iphone se 2020", "apple-iphone-se-2020-64gb"),
+        ("ipad 9", "apple-ipad-9th-gen-64gb"),
+        ("ps5 digital", "sony-playstation-5-digital-edition-825gb"),
+        ("steam deck oled 1tb", "valve-steam-deck-oled-1024gb"),
+        ("macbook air m1", "apple-macbook-air-13-m1-256gb"),
+        ("XBOX SERIES X", "microsoft-xbox-series-x-1024gb"),
+    ],
+)
+def test_a_device_is_found_by_what_people_call_it(typed, device_id):
+    assert ALL.search(typed)[0].device_id == device_id
+
+
+def test_the_storage_that_was_typed_comes_first_and_the_others_follow():
+    assert ids(ALL.search("iphone 13 256 gb", 3)) == [
+        "apple-iphone-13-256gb",
+        "apple-iphone-13-128gb",
+        "apple-iphone-13-512gb",
+    ]
+
+
+@pytest.mark.parametrize("typed", ["", "   ", "?!", "zzzzzzz", "🙂", "\x00"])
+def test_what_is_near_to_no_device_finds_none(typed):
+    assert ALL.search(typed) == ()
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7])
+def test_no_more_is_found_than_was_asked_for(limit):
+    assert len(ALL.search("iphone", limit)) == limit
+
+
+NEIGHBOURS = {
+    "a": "qs",
+    "e": "wr",
+    "i": "uo",
+    "o": "ip",
+    "n": "bm",
+    "s": "ad",
+    "t": "ry",
+    "r": "et",
+    "l": "kp",
+}
+
+
+def misspelt(rng, variant):
+    """A name as people type it: perhaps without its brand, with its storage, and with one or two slips."""
+    text = variant.name if rng.random() < 0.5 else f"{variant.model} {variant.storage_gb:.0f}"
+    text = text if rng.random() < 0.6 else variant.model
+    for slip in rng.choices(("drop", "swap", "double", "near", "case", "join", "plain", "hyphen"), k=2):
+        i = rng.choice([i for i in range(1, len(text)) if text[i].isalpha() and text[i - 1].isalpha()])
+        text = {
+            "drop": text[:i] + text[i + 1 :],
+            "swap": text[: i - 1] + text[i] + text[i - 1] + text[i + 1 :],
+            "double": text[:i] + text[i] + text[i:],
+            "near": text[:i] + rng.choice(NEIGHBOURS.get(text[i].lower(), text[i])) + text[i + 1 :],
+            "case": text.upper(),
+            "join": text.replace(" ", "", 1),
+            "plain": text.replace("(", "").replace(")", ""),
+            "hyphen": text.replace(" ", "-", 1),
+        }[slip]
+    return text
+
+
+def test_of_1000_misspelt_names_97_percent_have_their_model_among_the_first_three():
+    rng = random.Random(1)
+    found = 0
+    for _ in range(1000):
+        variant = rng.choice(ALL.variants)
+        found += variant.model in [near.model for near in ALL.search(misspelt(rng, variant), 3)]
+    assert found >= 970
+
+
+def devices(*rows):
+    schema = {"brand": pl.String, "model": pl.String, "category": pl.String, "storage_gb": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_devices_that_only_sales_know_join_the_catalogue_and_are_found():
+    joined = ALL.with_devices(devices(("Dell", "Latitude E7470", "laptop", 256.0)))
+    variant = joined.get("dell-latitude-e7470-256gb")
+    assert variant == Variant(
+        device_id="dell-latitude-e7470-256gb",
+        brand="Dell",
+        model="Latitude E7470",
+        category="laptop",
+        storage_gb=256.0,
+    )
+    assert joined.search("dell lattitude e7470")[0] == variant
+    assert joined.search("dell lattitude e7470") != ALL.search("dell lattitude e7470")
+
+
+def test_a_device_that_the_catalogue_has_is_not_added_again():
+    again = devices(("apple", "IPHONE  13", "smartphone", 128.0), ("Apple", "iPhone 13", "smartphone", 128.0))
+    assert ALL.with_devices(again) == ALL
+
+
+def test_a_device_without_storage_is_a_device_of_its_own():
+    joined = ALL.with_devices(devices(("Apple", "iPhone 13", "smartphone", None)))
+    assert joined.get("apple-iphone-13").name == "Apple iPhone 13"
+    assert "apple-iphone-13" in ids(joined.search("iphone 13"))
+
+
+def test_two_devices_with_one_slug_get_ids_of_their_own_in_any_order():
+    rows = [
+        ("Dell", "E-7470", "laptop", 256.0),
+        ("Dell", "E 7470", "laptop", 256.0),
+        ("Apple", "iPhone-13", "smartphone", 128.0),
+    ]
+    one, other = (ALL.with_devices(devices(*some)) for some in (rows, rows[::-1]))
+    assert one == other
+    assert one.get("apple-iphone-13-128gb") == ALL.get("apple-iphone-13-128gb")
+    added = ids(one.variants[len(ALL.variants) :])
+    assert len(set(added)) == 3
+    assert all(re.fullmatch(r"(dell-e-7470-256gb|apple-iphone-13-128gb)-[0-9a-f]{8}", name) for name in added)
+
+
+def test_a_frame_of_no_devices_adds_nothing():
+    assert ALL.with_devices(devices()) == ALL
+
+
+def test_variants_that_share_an_id_are_refused():
+    with pytest.raises(CatalogueError, match="Two variants share a device id"):
+        Catalogue((*ALL.variants, ALL.variants[0]))
+
+
+def test_a_good_file_is_read_with_its_facts(tmp_path):
+    (variant,) = load(tmp_path, GOOD_ROW, {**GOOD_ROW, "currency": "USD", "launch_price": "799"}).variants
+    assert variant.launched_on == date(2021, 9, 24)
+    assert [str(launch.price) for launch in variant.launches] == ["909.00 EUR", "799.00 USD"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ({"brand": ""}, "brand is empty"),
+        ({"source": " "}, "source is empty"),
+        ({"category": "phone"}, "category 'phone' is unknown; write one of smartphone"),
+        ({"confidence": "D"}, "confidence 'D' is unknown"),
+        ({"storage_gb": "128 GB"}, "storage_gb '128 GB' is no whole number"),
+        ({"storage_gb": "0"}, "storage_gb '0' is no whole number"),
+        ({"device_id": "iphone-13"}, "device_id 'iphone-13' does not follow .* write apple-iphone-13-128gb"),
+        ({"launched_on": "24.9.2021"}, "launched_on '24.9.2021' is no date"),
+        ({"launch_price": "0.00"}, "launch_price 0.00 should be above zero"),
+        ({"launch_price": "nan"}, "launch_price: 'nan' is no amount in EUR"),
+        ({"currency": "EURO"}, "launch_price: 'EURO' is no ISO 4217 currency"),
+    ],
+)
+def test_a_broken_row_is_refused_with_its_line_and_rule(tmp_path, broken, problem):
+    other = {**GOOD_ROW, "currency": "USD"}
+    with pytest.raises(CatalogueError, match=f"catalogue.csv, line 3: {problem}"):
+        load(tmp_path, other, {**GOOD_ROW, **broken})
+
+
+def test_a_row_that_repeats_a_device_in_a_currency_is_refused(tmp_path):
+    with pytest.raises(CatalogueError, match="line 3: apple-iphone-13-128gb in EUR is there already"):
+        load(tmp_path, GOOD_ROW, GOOD_ROW)
+
+
+def test_rows_that_disagree_about_a_device_are_refused(tmp_path):
+    other = {**GOOD_ROW, "currency": "USD", "launched_on": "2021-09-25"}
+    with pytest.raises(
+        CatalogueError, match=r"line 3: .* has launched_on '2021-09-24' above and '2021-09-25'"
+    ):
+        load(tmp_path, GOOD_ROW, other)
+
+
+def test_a_row_with_a_comma_too_many_is_refused(tmp_path):
+    path = tmp_path / "catalogue.csv"
+    row = ",".join(GOOD_ROW.values())
+    path.write_text(f"{','.join(GOOD_ROW)}\n{row},more\n", encoding="utf-8")
+    with pytest.raises(CatalogueError, match="line 2: has more fields than columns"):
+        catalogue.load(path=path)
+
+
+@pytest.mark.parametrize("text", ["", "device_id,brand\n"])
+def test_a_file_with_other_columns_is_refused(tmp_path, text):
+    path = tmp_path / "catalogue.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CatalogueError, match="line 1: the columns should be device_id,brand"):
+        catalogue.load(path=path)
