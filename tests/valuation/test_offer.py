@@ -40,7 +40,6 @@ def value(p50, fsd=0.12):
 
 
 def appraisal(*prices, fsd=0.12, market="FR", category="smartphone"):
-    """An appraisal with these medians for PARTS to NEW."""
     return Appraisal(
         market=market,
         currency=terms_of(market).currency,
