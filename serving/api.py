@@ -1,0 +1,216 @@
+"""The API: HTTP to the desk and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from serving import asks, examples, letters, replies
+from serving.desk import Desk
+from serving.guard import Entry, request_id
+from serving.refusal import Refusal
+
+ENTRIES = {
+    "/v1/buyback/quotes": Entry(),
+    "/v1/valuations": Entry(most_bytes=1024 * 1024),
+    "/v1/sellers/price-checks": Entry(),
+}
+_WHY = {
+    400: "Not a request that can be read",
+    404: "Unknown",
+    409: "Cannot be answered now",
+    413: "Too large",
+    415: "Not application/json",
+    422: "Malformed",
+    503: "Not at the moment: see Retry-After",
+}
+
+
+def _problems(*statuses: int, unknown: type[BaseModel] = replies.Problem) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides its good reply, for /openapi.json."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    near = {"$ref": f"#/components/schemas/{unknown.__name__}"}
+    return {
+        status: {
+            "description": _WHY[status],
+            "content": {"application/problem+json": {"schema": near if status == 404 else schema}},
+        }
+        for status in (400, *statuses)
+    }
+
+
+def _json(reply: BaseModel | bytes, status: int = 200) -> Response:
+    content = reply if isinstance(reply, bytes) else reply.model_dump_json().encode()
+    return Response(content, status, media_type="application/json")
+
+
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="Fresh for each quote that is wanted; the same key gives the same quote again.",
+        openapi_examples={"fresh": {"value": "5f0c2a4e-6a3c-4f5e-9a57-0b7d6f1c2e88"}},
+    ),
+]
+Search = Annotated[str, Query(max_length=100)]
+DeviceId = Annotated[asks.DeviceId, Path(openapi_examples={"iPhone 13": {"value": examples.DEVICE_ID}})]
+QuoteId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+
+def router(desk: Desk) -> APIRouter:
+    """The routes of /v1 and of the operators."""
+    routes = APIRouter()
+    _add_health(routes, desk)
+    _add_devices(routes, desk)
+    _add_quotes(routes, desk)
+    _add_values(routes, desk)
+    return routes
+
+
+def _add_health(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/livez", response_model=replies.Health)
+    async def livez() -> Response:
+        """Say that the server runs."""
+        return _json(replies.Health(status="alive"))
+
+    @routes.get("/readyz", response_model=replies.Health, responses=_problems(503))
+    async def readyz() -> Response:
+        """Say whether an appraiser is in office."""
+        _ = desk.incumbent
+        return _json(replies.Health(status="ready"))
+
+    @routes.get("/v1/models/champion", response_model=replies.Champion, responses=_problems(503))
+    async def champion(request: Request) -> Response:
+        """Introduce the appraiser in office: what it learned from and how it was judged."""
+        incumbent = desk.incumbent
+        return _json(
+            replies.Champion(
+                as_of=desk.today,
+                request_id=request_id(request),
+                model=letters.model(incumbent),
+                digest=incumbent.appraiser.digest,
+                simulated=incumbent.appraiser.simulated,
+                card=incumbent.appraiser.card,
+            )
+        )
+
+
+def _add_devices(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/v1/markets", response_model=replies.Markets, responses=_problems())
+    async def list_markets(request: Request) -> Response:
+        """List the markets that can be quoted today."""
+        listed = [letters.market(terms) for terms in desk.open_markets()]
+        return _json(replies.Markets(as_of=desk.today, request_id=request_id(request), markets=listed))
+
+    @routes.get("/v1/devices", response_model=replies.Devices, responses=_problems(422, 503))
+    async def list_devices(
+        request: Request,
+        q: Search = "",
+        brand: Search = "",
+        category: asks.Category | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        """Find devices by name, however it is spelled."""
+        found = desk.search(q=q, brand=brand, category=category, limit=limit)
+        listed = [letters.device(variant) for variant in found]
+        return _json(replies.Devices(as_of=desk.today, request_id=request_id(request), devices=listed))
+
+    @routes.get(
+        "/v1/devices/{device_id}",
+        response_model=replies.DeviceFound,
+        responses=_problems(404, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def get_device(request: Request, device_id: DeviceId) -> Response:
+        """Get one device."""
+        return _json(
+            replies.DeviceFound(
+                as_of=desk.today,
+                request_id=request_id(request),
+                device=letters.device(desk.device(device_id)),
+                attributes=sorted(desk.incumbent.appraiser.attributes),
+            )
+        )
+
+
+def _add_quotes(routes: APIRouter, desk: Desk) -> None:
+    @routes.post(
+        "/v1/buyback/quotes",
+        status_code=201,
+        response_model=replies.Quote,
+        responses=_problems(404, 409, 413, 415, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def give_quote(
+        request: Request,
+        key: Key,
+        ask: Annotated[asks.QuoteAsk, Body(openapi_examples=examples.QUOTES)],
+    ) -> Response:
+        """Give a firm quote for a device, and keep it."""
+        given = await desk.quote(ask=ask, key=key, request_id=request_id(request))
+        return _json(given.reply, 201)
+
+    @routes.get(
+        "/v1/buyback/quotes/{quote_id}",
+        response_model=replies.Quote,
+        responses=_problems(404, 422, 503),
+    )
+    async def get_quote(quote_id: QuoteId) -> Response:
+        """Read a quote as it was given; `expired` says whether it still holds."""
+        return _json(await desk.find(quote_id=quote_id))
+
+
+def _add_values(routes: APIRouter, desk: Desk) -> None:
+    @routes.post(
+        "/v1/valuations",
+        response_model=replies.Valuations,
+        responses=_problems(404, 409, 413, 415, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def valuate(
+        request: Request, ask: Annotated[asks.ValuationsAsk, Body(openapi_examples=examples.VALUATIONS)]
+    ) -> Response:
+        """Value up to 1,000 devices at every grade; nothing is kept."""
+        terms, incumbent = desk.terms(ask.market), desk.incumbent
+        found = []
+        for unit in ask.devices:
+            found.append(desk.valuate(incumbent=incumbent, unit=unit, terms=terms))
+            await asyncio.sleep(0)  # lets others in between: one thread prices everything
+        reply = letters.valuations(
+            incumbent=incumbent, found=found, market=ask.market, on=desk.today, request_id=request_id(request)
+        )
+        return _json(reply)
+
+    @routes.post(
+        "/v1/sellers/price-checks",
+        response_model=replies.PriceCheck,
+        responses=_problems(404, 409, 413, 415, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def check_price(
+        request: Request, ask: Annotated[asks.PriceCheckAsk, Body(openapi_examples=examples.PRICE_CHECKS)]
+    ) -> Response:
+        """Say how a seller's price compares, what to ask, and below which price the sale loses money."""
+        return _json(desk.check_price(ask=ask, request_id=request_id(request)))
+
+
+def malformed(error: RequestValidationError) -> Refusal:
+    """What is wrong with a request, field by field, without a word of what it said."""
+    faults = error.errors()
+    if any(fault["loc"] == ("header", "Idempotency-Key") and fault["type"] == "missing" for fault in faults):
+        detail = "Send an Idempotency-Key header, fresh for each quote that is wanted."
+        return Refusal(400, "idempotency_key_missing", detail)
+    errors = [{"field": _field(fault["loc"]), "title": _title(fault)} for fault in faults]
+    return Refusal(422, "malformed", "Some fields cannot be taken as they are.", errors=errors)
+
+
+def _field(path: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in path[1:] if isinstance(part, int) or part in asks.FIELDS) or "body"
+
+
+def _title(fault: dict[str, Any]) -> str:
+    return "a field here is not known" if fault["type"] == "extra_forbidden" else str(fault["msg"])

@@ -1,0 +1,139 @@
+"""The shapes of what is asked: read strictly, so no unknown field, no number in quotes, no true for 1."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from valuation.catalogue import CATEGORIES
+from valuation.grades import Grade, Wear
+
+MOST_DEVICES = 1000  # of one POST /v1/valuations
+MOST_ATTRIBUTES = 32
+
+
+def _plain(text: str) -> str:
+    """Refuse letters of other scripts: one that only looks Latin would make another device of it."""
+    if any(letter.isalnum() and not _latin(letter) for letter in text):
+        raise ValueError("a name is written in Latin letters and the digits 0 to 9")
+    return text
+
+
+def _latin(letter: str) -> bool:
+    return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN ")
+
+
+def _written_day(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return value
+    raise ValueError("a day is written as 2021-01-31")
+
+
+Market = Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
+DeviceId = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=120)]
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S"), AfterValidator(_plain)]
+Day = Annotated[date, BeforeValidator(_written_day), Field(strict=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+AttributeName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
+AttributeValue = Annotated[float, Field(ge=-1e12, le=1e12)] | Name
+Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=MOST_ATTRIBUTES)]
+Category = Literal[CATEGORIES]  # type: ignore[valid-type]
+GradeWord = Literal[tuple(Grade.__members__)]  # type: ignore[valid-type]
+WearWord = Literal[tuple(Wear.__members__)]  # type: ignore[valid-type]
+
+
+class Ask(BaseModel):
+    """Something that is asked."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Amount(Ask):
+    """An amount: a decimal string, never a float."""
+
+    amount: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?$")]
+    currency: Currency
+
+
+class KnownDevice(Ask):
+    """A device by its id of /v1/devices; attributes given here go before those that are usual for it."""
+
+    device_id: DeviceId
+    attributes: Attributes = {}
+
+
+class DescribedDevice(Ask):
+    """A device in words, known or not; what is left out widens the estimate."""
+
+    category: Category
+    brand: Name
+    model: Name
+    storage_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    launched_on: Day | None = None
+    launch_price: Amount | None = None
+    attributes: Attributes = {}
+
+
+def _kind(device: Any) -> str:
+    fields = device if isinstance(device, dict) else getattr(device, "__dict__", ())
+    return "known" if "device_id" in fields else "described"
+
+
+Device = Annotated[
+    Annotated[KnownDevice, Tag("known")] | Annotated[DescribedDevice, Tag("described")], Discriminator(_kind)
+]
+
+
+class Answers(Ask):
+    """What the owner says of the device; a battery health that is not known is left out or null."""
+
+    powers_on: bool
+    fully_functional: bool
+    screen: WearWord  # type: ignore[valid-type]
+    body: WearWord  # type: ignore[valid-type]
+    battery_health: Share | None = None
+    carrier_locked: bool
+    activation_locked: bool
+    blacklisted: bool
+
+
+class QuoteAsk(Ask):
+    """POST /v1/buyback/quotes."""
+
+    market: Market
+    device: Device
+    answers: Answers
+
+
+class Unit(Ask):
+    """One device of POST /v1/valuations."""
+
+    device: Device
+    battery_health: Share | None = None
+    carrier_locked: bool | None = None
+
+
+class ValuationsAsk(Ask):
+    """POST /v1/valuations."""
+
+    market: Market
+    devices: Annotated[list[Unit], Field(min_length=1, max_length=MOST_DEVICES)]
+
+
+class PriceCheckAsk(Unit):
+    """POST /v1/sellers/price-checks; `paid` is what the seller paid for the device."""
+
+    market: Market
+    grade: GradeWord  # type: ignore[valid-type]
+    price: Amount
+    paid: Amount | None = None
+
+
+_ASKS = (Amount, KnownDevice, DescribedDevice, Answers, QuoteAsk, ValuationsAsk, PriceCheckAsk)
+# Every name that a report of errors may repeat: any other came from outside.
+FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {"q", "limit", "idempotency-key"}

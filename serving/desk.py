@@ -1,0 +1,181 @@
+"""The desk: where a question meets the appraiser in office and the terms of the day.
+
+Both front doors, the API and the page, come here. Nothing is computed here: it asks, and passes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from serving import asks, letters, replies, subject
+from serving.champion import Champion, Incumbent
+from serving.quotes import KeyReused, Quote, Quotes, StoreUnavailable
+from serving.refusal import Refusal
+from serving.subject import Subject
+from valuation import catalogue, grades, markets, offer, suggestion
+from valuation.appraisal import Appraisal
+from valuation.catalogue import Variant
+from valuation.grades import Grade
+from valuation.markets import Terms
+
+Found = TypeVar("Found")
+log = structlog.get_logger("serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Answers questions. `now` gives the instant in UTC and is the only clock."""
+
+    champion: Champion
+    quotes: Quotes
+    now: Callable[[], datetime]
+
+    @property
+    def today(self) -> date:
+        """The day for which values hold, in UTC."""
+        return self.now().date()
+
+    @property
+    def incumbent(self) -> Incumbent:
+        """The appraiser in office; Refusal 503 while there is none."""
+        if self.champion.incumbent is None:
+            raise Refusal(503, "no_champion", "No appraiser is in office yet.", headers={"Retry-After": "5"})
+        return self.champion.incumbent
+
+    def terms(self, market: str) -> Terms:
+        """The terms of a market today; Refusal 409 where it has none."""
+        try:
+            return markets.terms(market=market, on=self.today)
+        except (markets.MarketUnknown, markets.TermsNotYetKnown):
+            known = ", ".join(markets.markets())
+            detail = f"This market has no terms today. Markets with terms: {known}."
+            raise Refusal(409, "market_closed", detail) from None
+
+    def open_markets(self) -> list[Terms]:
+        """The terms of every market that has some today."""
+        found = []
+        for market in markets.markets():
+            with suppress(markets.TermsNotYetKnown):
+                found.append(markets.terms(market=market, on=self.today))
+        return found
+
+    def search(self, *, q: str, brand: str = "", category: str | None = None, limit: int) -> list[Variant]:
+        """The devices nearest to what somebody typed, best first; all of them where nothing was typed."""
+        known = self.incumbent.catalogue
+        found = known.search(q, limit=len(known.variants)) if q.strip() else known.variants
+        fitting = (
+            variant
+            for variant in found
+            if category in (None, variant.category)
+            and (not brand or catalogue.key(brand) == catalogue.key(variant.brand))
+        )
+        return list(islice(fitting, limit))
+
+    def device(self, device_id: str) -> Variant:
+        """The device with this id; Refusal 404 with the nearest ones."""
+        return subject.find(device_id=device_id, incumbent=self.incumbent)
+
+    async def quote(self, *, ask: asks.QuoteAsk, key: str, request_id: str) -> Quote:
+        """Give a firm quote and keep it, or return the one that this key stands for."""
+        request = _canonical(ask)
+        earlier = await _stored(lambda: self.quotes.under_key(key=key, request=request))
+        if earlier is not None:
+            return earlier
+        fresh = self._fresh_quote(ask, request, request_id)
+        return await _stored(lambda: self.quotes.record(quote=fresh, key=key))
+
+    async def find(self, *, quote_id: str) -> replies.Quote:
+        """A quote as it was given, except that it may have expired; Refusal 404 where there is none."""
+        found = await _stored(lambda: self.quotes.find(quote_id=quote_id))
+        if found is None:
+            raise Refusal(404, "quote_unknown", "There is no quote with this id.")
+        reply = replies.Quote.model_validate_json(found.reply)
+        return reply.model_copy(update={"expired": found.expired(at=self.now())})
+
+    def valuate(self, *, incumbent: Incumbent, unit: asks.Unit, terms: Terms) -> replies.Valuation:
+        """Value one device at every grade."""
+        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency)
+        appraisal = self._appraise(incumbent, asked, terms, Grade.GOOD)
+        return letters.valuation(device=asked.name, appraisal=appraisal)
+
+    def check_price(self, *, ask: asks.PriceCheckAsk, request_id: str) -> replies.PriceCheck:
+        """Compare a seller's price with what such devices sell for; nothing is kept."""
+        terms, incumbent = self.terms(ask.market), self.incumbent
+        price = subject.amount(ask.price, currency=terms.currency, field="price")
+        paid = subject.amount(ask.paid, currency=terms.currency, field="paid") if ask.paid else None
+        asked = Subject.of(unit=ask, incumbent=incumbent, currency=terms.currency)
+        appraisal = self._appraise(incumbent, asked, terms, Grade[ask.grade])
+        suggested = suggestion.suggest(appraisal=appraisal, price=price, terms=terms, paid=paid)
+        return letters.price_check(
+            device=asked.name,
+            appraisal=appraisal,
+            suggested=suggested,
+            terms=terms,
+            heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
+        )
+
+    def _fresh_quote(self, ask: asks.QuoteAsk, request: bytes, request_id: str) -> Quote:
+        terms, incumbent, quoted_at = self.terms(ask.market), self.incumbent, self.now()
+        unit = asks.Unit(
+            device=ask.device,
+            battery_health=ask.answers.battery_health,
+            carrier_locked=ask.answers.carrier_locked,
+        )
+        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency)
+        answers = grades.Answers(**ask.answers.model_dump() | letters.wear(ask.answers))
+        assessed = grades.assess(answers=answers, battery_floor=terms.battery_floor)
+        appraisal = self._appraise(incumbent, asked, terms, grades.sold_as(assessed.condition))
+        decided = offer.decide(
+            appraisal=appraisal, condition=assessed.condition, terms=terms, blocked=assessed.blocked
+        )
+        if decided.grade != appraisal.grade:  # what is explained is the price behind the offer
+            appraisal = self._appraise(incumbent, asked, terms, decided.grade)
+        reply = letters.quote(
+            device=asked.name,
+            appraisal=appraisal,
+            assessed=assessed,
+            decided=decided,
+            quoted_at=quoted_at,
+            heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
+        )
+        return letters.record(
+            reply=reply, request=request, decided=decided, digest=incumbent.appraiser.digest
+        )
+
+    def _appraise(self, incumbent: Incumbent, asked: Subject, terms: Terms, grade: Grade) -> Appraisal:
+        return incumbent.appraiser.appraise_one(
+            device=asked.fields,
+            market=terms.market,
+            currency=terms.currency,
+            grade=grade,
+            on=self.today,
+        )
+
+
+async def _stored(step: Callable[[], Found]) -> Found:
+    """Do a step of the store in a thread; a Refusal says what stands against it."""
+    try:
+        return await run_in_threadpool(step)
+    except KeyReused:
+        detail = "This Idempotency-Key already stands for another request: send a fresh one."
+        raise Refusal(422, "idempotency_key_reused", detail) from None
+    except StoreUnavailable as error:
+        log.error("store unavailable", reason=str(error.__cause__ or error))
+        detail = "Quotes cannot be kept or found at the moment; nothing was promised. Try again."
+        raise Refusal(503, "store_unavailable", detail, headers={"Retry-After": "5"}) from None
+
+
+def _canonical(ask: BaseModel) -> bytes:
+    """One spelling for equal requests, whatever the order of their names."""
+    content = ask.model_dump(mode="json", exclude_unset=True)
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

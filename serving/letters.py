@@ -1,0 +1,195 @@
+"""The letters: what the domain found, written into the shapes of replies."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from serving import asks, replies
+from serving.champion import Incumbent
+from serving.quotes import Quote, new_id
+from valuation import money
+from valuation.appraisal import Appraisal
+from valuation.catalogue import Variant
+from valuation.grades import Assessment, Grade, Reason, Wear
+from valuation.markets import Terms
+from valuation.money import Money
+from valuation.offer import Offer
+from valuation.suggestion import Suggestion
+
+# HouseCanary calls an fsd up to 0.15 a high confidence; the other two steps are ours.
+LEVELS: tuple[tuple[float, Literal["A", "B", "C"]], ...] = ((0.15, "A"), (0.25, "B"), (0.40, "C"))
+
+
+def model(incumbent: Incumbent) -> replies.Model:
+    """Name the appraiser in office."""
+    found = incumbent.appraiser
+    return replies.Model(name=found.name, version=incumbent.version, as_of=found.as_of)
+
+
+def heading(*, incumbent: Incumbent, appraisal: Appraisal, request_id: str) -> dict[str, Any]:
+    """The fields of replies.Appraised."""
+    return {
+        "as_of": appraisal.on,
+        "request_id": request_id,
+        "market": appraisal.market,
+        "model": model(incumbent),
+        "simulated": incumbent.appraiser.simulated,
+    }
+
+
+def quote(
+    *,
+    device: str,
+    appraisal: Appraisal,
+    assessed: Assessment,
+    decided: Offer,
+    quoted_at: datetime,
+    heading: dict[str, Any],
+) -> replies.Quote:
+    """Write a quote, under a new id."""
+    resale = _resale(appraisal, decided.grade) if _possible(appraisal) else None
+    return replies.Quote(
+        **heading,
+        quote_id=new_id(),
+        device=device,
+        decision=decided.decision.value,
+        offer=_money(decided.amount),
+        grade=assessed.condition.value,
+        grade_reasons=_reasons(assessed.reasons),
+        reasons=_reasons(decided.reasons),
+        range=resale and replies.Range(p10=resale.p10, p50=resale.p50, p90=resale.p90),
+        resale=resale,
+        confidence=_confidence(appraisal) if resale else None,
+        breakdown=[
+            replies.Line(code=line.code, label=line.label, amount=_money(line.amount))
+            for line in decided.lines
+        ],
+        explanation=_explanation(appraisal) if resale else [],
+        terms_version=decided.terms_version,
+        quoted_at=quoted_at,
+        valid_until=quoted_at + timedelta(days=decided.valid_days),
+        expired=False,
+    )
+
+
+def record(*, reply: replies.Quote, request: bytes, decided: Offer, digest: str) -> Quote:
+    """The row of the store that keeps this reply."""
+    return Quote(
+        quote_id=reply.quote_id,
+        request=request,
+        reply=reply.model_dump_json().encode(),
+        quoted_at=reply.quoted_at,
+        expires_at=reply.valid_until,
+        market=reply.market,
+        currency=decided.amount.currency,
+        decision=reply.decision,
+        offer_minor=decided.amount.minor,
+        model_name=reply.model.name,
+        model_version=reply.model.version,
+        model_digest=digest,
+        terms_version=reply.terms_version,
+    )
+
+
+def valuation(*, device: str, appraisal: Appraisal) -> replies.Valuation:
+    """Write the ladder of one device, best grade first; the confidence is that at the appraisal's grade."""
+    ladder = [_resale(appraisal, grade) for grade in sorted(appraisal.ladder, reverse=True)]
+    return replies.Valuation(device=device, ladder=ladder, confidence=_confidence(appraisal))
+
+
+def valuations(
+    *, incumbent: Incumbent, found: list[replies.Valuation], market: str, on: date, request_id: str
+) -> replies.Valuations:
+    """Write the answer that holds several valuations."""
+    return replies.Valuations(
+        as_of=on,
+        request_id=request_id,
+        market=market,
+        model=model(incumbent),
+        simulated=incumbent.appraiser.simulated,
+        valuations=found,
+    )
+
+
+def price_check(
+    *, device: str, appraisal: Appraisal, suggested: Suggestion, terms: Terms, heading: dict[str, Any]
+) -> replies.PriceCheck:
+    """Write what a seller should know of a price."""
+    low, high = suggested.fair_range
+    return replies.PriceCheck(
+        **heading,
+        device=device,
+        rating=suggested.rating.value,
+        fair_range=replies.FairRange(low=_money(low), high=_money(high)),
+        suggested=_money(suggested.suggested),
+        floor=_money(suggested.floor),
+        reasons=_reasons(suggested.reasons),
+        resale=_resale(appraisal, appraisal.grade),
+        confidence=_confidence(appraisal),
+        explanation=_explanation(appraisal),
+        terms_version=terms.version,
+    )
+
+
+def market(terms: Terms) -> replies.MarketOpen:
+    """Write a market that is open."""
+    return replies.MarketOpen(
+        market=terms.market,
+        currency=terms.currency,
+        quote_validity_days=terms.quote_validity_days,
+        terms_version=terms.version,
+    )
+
+
+def device(variant: Variant) -> replies.Device:
+    """Write a device of the catalogue."""
+    return replies.Device(**{name: getattr(variant, name) for name in replies.Device.model_fields})
+
+
+def wear(answers: asks.Answers) -> dict[str, Wear]:
+    """The answers about the surface, in the domain's words."""
+    return {"screen": Wear[answers.screen], "body": Wear[answers.body]}
+
+
+def _money(amount: Money) -> replies.Money:
+    return replies.Money(amount=amount.amount, currency=amount.currency)
+
+
+def _estimate(value: float, currency: str) -> replies.Money:
+    return _money(Money(money.nearest_minor(value, currency), currency))
+
+
+def _resale(appraisal: Appraisal, grade: Grade) -> replies.Resale:
+    value, currency = appraisal.ladder[grade], appraisal.currency
+    quantiles = {name: _estimate(getattr(value, name), currency) for name in ("p10", "p50", "p90")}
+    return replies.Resale(grade=grade.name, **quantiles)
+
+
+def _possible(appraisal: Appraisal) -> bool:
+    """Whether every number that is told can be an amount: an estimate gone wrong is for a person to see."""
+    values = [value for at in appraisal.ladder.values() for value in (at.p10, at.p50, at.p90, at.fsd)]
+    return all(math.isfinite(value) for value in (*values, *(effect.amount for effect in appraisal.effects)))
+
+
+def _confidence(appraisal: Appraisal) -> replies.Confidence:
+    fsd = appraisal.value.fsd
+    return replies.Confidence(
+        score=round(max(0.0, 1 - fsd), 3),
+        level=next((level for most, level in LEVELS if fsd <= most), "D"),
+        fsd=round(fsd, 3),
+        basis=appraisal.basis,
+        comparables=appraisal.comparables,
+    )
+
+
+def _explanation(appraisal: Appraisal) -> list[replies.Effect]:
+    return [
+        replies.Effect(feature=effect.feature, effect=_estimate(effect.amount, appraisal.currency))
+        for effect in appraisal.effects
+    ]
+
+
+def _reasons(reasons: tuple[Reason, ...]) -> list[replies.Reason]:
+    return [replies.Reason(code=reason.code, sentence=reason.sentence) for reason in reasons]

@@ -1,0 +1,159 @@
+"""The page: a customer's quote and a seller's check, without a script and without a request to elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from serving import reading, replies
+from serving.desk import Desk
+from serving.guard import FORM, Entry, request_id
+from serving.page import forms
+from serving.refusal import Refusal
+
+ENTRIES = {"/sell": Entry(content_type=FORM), "/check": Entry(content_type=FORM)}
+_HERE = Path(__file__).parent
+_STYLE = (_HERE / "style.css").read_bytes()
+LOCALE = "en_GB"
+
+
+def money(amount: replies.Money) -> str:
+    """An amount as people write it: €1,129.00."""
+    return str(format_currency(Decimal(amount.amount), amount.currency, locale=LOCALE))
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_HERE),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {
+    "money": money,
+    "day": lambda day: format_date(day, "long", locale=LOCALE),
+    "instant": lambda instant: format_datetime(instant, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
+    "percent": lambda share: f"{share:.0%}",
+}
+
+
+def router(desk: Desk) -> APIRouter:
+    """The routes of the page."""
+    routes = APIRouter()
+    _add_start(routes, desk)
+    _add_sell(routes, desk)
+    _add_check(routes, desk)
+    return routes
+
+
+def _add_start(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/style.css")
+    async def style() -> Response:
+        return Response(_STYLE, media_type="text/css", headers={"cache-control": "max-age=3600"})
+
+    @routes.get("/")
+    async def start(request: Request) -> Response:
+        try:
+            typed = request.query_params.get("q", "")[:100].strip()
+            found = desk.search(q=typed, limit=12) if typed else []
+        except Refusal as refusal:
+            return _sorry(desk, refusal)
+        return _page(desk, "start.html", typed=typed, found=found)
+
+    @routes.get("/quotes/{quote_id}")
+    async def quote(quote_id: str) -> Response:
+        try:
+            found = await desk.find(quote_id=quote_id)
+        except Refusal as refusal:
+            return _sorry(desk, refusal)
+        return _page(desk, "quote.html", quote=found)
+
+
+def _add_sell(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/sell")
+    async def ask_questions(request: Request) -> Response:
+        given = {"device_id": request.query_params.get("device_id", ""), "key": uuid.uuid4().hex}
+        return _form(desk, "sell.html", given)
+
+    @routes.post("/sell")
+    async def sell(request: Request) -> Response:
+        given = await _given(request)
+        try:
+            ask = forms.quote_ask(given)
+            quote = await desk.quote(ask=ask, key=_key(given), request_id=request_id(request))
+        except (ValidationError, Refusal) as error:
+            return _form(desk, "sell.html", given, error)
+        return RedirectResponse(f"/quotes/{quote.quote_id}", 303)
+
+
+def _add_check(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/check")
+    async def ask_price(request: Request) -> Response:
+        return _form(desk, "check.html", {"device_id": request.query_params.get("device_id", "")})
+
+    @routes.post("/check")
+    async def check(request: Request) -> Response:
+        given = await _given(request)
+        try:
+            ask = forms.price_check_ask(given, currency=desk.terms(given.get("market", "")).currency)
+            found = desk.check_price(ask=ask, request_id=request_id(request))
+        except (ValidationError, Refusal) as error:
+            return _form(desk, "check.html", given, error)
+        return _page(desk, "checked.html", check=found, price=ask.price, given=given)
+
+
+async def _given(request: Request) -> dict[str, str]:
+    """The fields of a form; one that cannot be read is an empty one, and is then told to be."""
+    try:
+        return reading.read_form(await request.body())
+    except Refusal:
+        return {}
+
+
+def _key(given: Mapping[str, str]) -> str:
+    """One key for a form sent twice, another as soon as an answer in it changes."""
+    return f"page {hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()}"
+
+
+def _form(
+    desk: Desk, template: str, given: Mapping[str, str], error: ValidationError | Refusal | None = None
+) -> Response:
+    """A form about a device, as it was filled in, and what is wrong with it."""
+    try:
+        device = desk.device(given.get("device_id", ""))
+    except Refusal as refusal:
+        return _sorry(desk, refusal)
+    wrong = forms.wrong(error) if error else []
+    status = error.status if isinstance(error, Refusal) else 422 if error else 200
+    return _page(
+        desk, template, status, device=device, given=defaultdict(str, given), wrong=wrong, forms=forms
+    )
+
+
+def _sorry(desk: Desk, refusal: Refusal) -> Response:
+    near = refusal.more.get("suggestions", [])
+    return _page(desk, "sorry.html", refusal.status, refusal.headers, sentence=refusal.detail, near=near)
+
+
+def _page(
+    desk: Desk, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **told: Any
+) -> Response:
+    incumbent = desk.champion.incumbent
+    told |= {
+        "simulated": bool(incumbent and incumbent.appraiser.simulated),
+        "markets": [terms.market for terms in desk.open_markets()],
+    }
+    content = _TEMPLATES.get_template(template).render(told)
+    return Response(content, status, headers, media_type="text/html")

@@ -1,0 +1,235 @@
+"""The shapes of what is answered: every field is always there."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from serving.asks import GradeWord
+from valuation.grades import Condition
+
+ConditionWord = Literal[tuple(Condition.__members__)]  # type: ignore[valid-type]
+
+
+class Reply(BaseModel):
+    """Something that is answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Money(Reply):
+    """An amount as a decimal string with all decimals of its currency."""
+
+    amount: str
+    currency: str
+
+
+class Range(Reply):
+    """Low, middle and high: one in ten lies below p10, one in ten above p90."""
+
+    p10: Money
+    p50: Money
+    p90: Money
+
+
+class Resale(Range):
+    """What a device is expected to sell for at a grade."""
+
+    grade: GradeWord  # type: ignore[valid-type]
+
+
+class Model(Reply):
+    """Which appraiser answered; it knows the sales up to `as_of`."""
+
+    name: str
+    version: str
+    as_of: date
+
+
+class Reason(Reply):
+    """A code for programs and a sentence for people."""
+
+    code: str
+    sentence: str
+
+
+class Confidence(Reply):
+    """How far to trust a value: score is 1 - fsd, level A to D, basis model, family, brand or category."""
+
+    score: float
+    level: Literal["A", "B", "C", "D"]
+    fsd: float
+    basis: str
+    comparables: int
+
+
+class Line(Reply):
+    """One line of an offer; the lines add up to it."""
+
+    code: str
+    label: str
+    amount: Money
+
+
+class Effect(Reply):
+    """How much something about the device moves the estimate of what it will sell for."""
+
+    feature: str
+    effect: Money
+
+
+class Answered(Reply):
+    """What every answer says; `as_of` is the day for which it holds."""
+
+    as_of: date
+    request_id: str
+
+
+class Appraised(Answered):
+    """What every answer with an estimate says; `simulated`: learned from simulated sales."""
+
+    market: str
+    model: Model
+    simulated: bool
+
+
+class Quote(Appraised):
+    """A firm offer, kept until `valid_until`; `range` is that of the resale price behind it.
+
+    `range`, `resale` and `confidence` are null where the estimate is no possible price (decision REVIEW).
+    """
+
+    quote_id: str
+    device: str
+    decision: Literal["OFFER", "REVIEW", "RECYCLE", "REFUSE"]
+    offer: Money
+    grade: ConditionWord  # type: ignore[valid-type]
+    grade_reasons: list[Reason]
+    reasons: list[Reason]
+    range: Range | None
+    resale: Resale | None
+    confidence: Confidence | None
+    breakdown: list[Line]
+    explanation: list[Effect]
+    terms_version: str
+    quoted_at: AwareDatetime
+    valid_until: AwareDatetime
+    expired: bool
+
+
+class Valuation(Reply):
+    """The value of one device at every grade, best first."""
+
+    device: str
+    ladder: list[Resale]
+    confidence: Confidence
+
+
+class Valuations(Appraised):
+    """One valuation for each device that was asked for, in that order."""
+
+    valuations: list[Valuation]
+
+
+class FairRange(Reply):
+    """From p25 to p75: half of such devices sell for a price in here."""
+
+    low: Money
+    high: Money
+
+
+class PriceCheck(Appraised):
+    """How a seller's price compares; below `floor` the sale loses money."""
+
+    device: str
+    rating: Literal["GREAT", "GOOD", "FAIR", "HIGH", "OVERPRICED"]
+    fair_range: FairRange
+    suggested: Money
+    floor: Money
+    reasons: list[Reason]
+    resale: Resale
+    confidence: Confidence
+    explanation: list[Effect]
+    terms_version: str
+
+
+class MarketOpen(Reply):
+    """A market that can be quoted today, and its currency."""
+
+    market: str
+    currency: str
+    quote_validity_days: int
+    terms_version: str
+
+
+class Markets(Answered):
+    """The markets whose terms hold today."""
+
+    markets: list[MarketOpen]
+
+
+class Device(Reply):
+    """A device that can be asked for by its id."""
+
+    device_id: str
+    name: str
+    category: str
+    brand: str
+    model: str
+    storage_gb: float | None
+    launched_on: date | None
+
+
+class Devices(Answered):
+    """The devices that fit, best first."""
+
+    devices: list[Device]
+
+
+class DeviceFound(Answered):
+    """One device, and the names of the attributes that can be told of a device."""
+
+    device: Device
+    attributes: list[str]
+
+
+class Champion(Answered):
+    """The appraiser in office; `card` says what it learned from and how it was judged."""
+
+    model: Model
+    digest: str
+    simulated: bool
+    card: dict[str, Any]
+
+
+class Health(Reply):
+    """Whether the server lives, or is ready."""
+
+    status: Literal["alive", "ready"]
+
+
+class Fault(Reply):
+    """What is wrong with one field of a request."""
+
+    field: str
+    title: str
+
+
+class Problem(Reply):
+    """Any answer but a good one (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[Fault]
+    request_id: str
+
+
+class UnknownDevice(Problem):
+    """No device has this id; the nearest that exist."""
+
+    suggestions: list[Device]

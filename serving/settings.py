@@ -1,0 +1,51 @@
+"""What the operator chooses: the only place in serving that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """REPRISE_HOME and its fellows; the command line goes first. Unknown or wrong values stop the start.
+
+    `allowed_hosts` are names without a port, comma-separated in the environment.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REPRISE_", frozen=True)
+
+    home: Annotated[Path, AfterValidator(Path.absolute)] = Path(".reprise")
+    tracking_uri: str = ""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
+    registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
+    champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def registry(self) -> str:
+        """Where MLflow keeps its registry: the tracking URI, or a sqlite file in the state folder."""
+        return self.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def champion(self) -> Path:
+        """The folder of verified copies and of the pointer to the one in office."""
+        return self.home / "champion"
+
+    @property
+    def quotes(self) -> Path:
+        """The file of the quote store."""
+        return self.home / "quotes.db"
+
+    def environment(self) -> dict[str, str]:
+        """The environment for a process that is to have the same home and registry."""
+        return {**os.environ, "REPRISE_HOME": str(self.home), "REPRISE_TRACKING_URI": self.registry}

@@ -1,0 +1,87 @@
+"""The device that a question is about, in the words that the appraiser reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serving import asks, letters
+from serving.champion import Incumbent
+from serving.refusal import Refusal
+from valuation import catalogue, money
+from valuation.catalogue import Variant
+from valuation.money import Money
+
+_NAMES = ("category", "brand", "model", "storage_gb", "launched_on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A device: what people call it, and what the appraiser is told of it."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, *, unit: asks.Unit, incumbent: Incumbent, currency: str) -> Subject:
+        """Look a device up, or take its description.
+
+        Refusal 404 for an unknown id, with the nearest; 422 for attributes that this appraiser does not know
+        and for a launch price in another currency than the market's.
+        """
+        device = unit.device
+        told = {"battery_health": unit.battery_health, "carrier_locked": unit.carrier_locked}
+        attributes = _attributes(device.attributes, incumbent)
+        if isinstance(device, asks.KnownDevice):
+            variant = find(device_id=device.device_id, incumbent=incumbent)
+            return cls(name=variant.name, fields=told | _known(variant, incumbent, currency) | attributes)
+        described = Variant(device_id="", **device.model_dump(include=set(_NAMES)))
+        price = device.launch_price and amount(device.launch_price, currency=currency, field="launch_price")
+        launch = {"launch_price": price and float(price.amount)}
+        return cls(name=described.name, fields=told | _names(described) | launch | attributes)
+
+
+def find(*, device_id: str, incumbent: Incumbent) -> Variant:
+    """The device with this id; Refusal 404 with the nearest ones."""
+    try:
+        return incumbent.catalogue.get(device_id)
+    except catalogue.UnknownDevice as unknown:
+        near = [letters.device(variant).model_dump(mode="json") for variant in unknown.suggestions]
+        raise Refusal(404, "device_unknown", "No device has this id.", suggestions=near) from None
+
+
+def amount(asked: asks.Amount, *, currency: str, field: str) -> Money:
+    """Read an amount in the market's currency; Refusal 422 in another, and with too many decimals."""
+    if asked.currency != currency:
+        raise _malformed(field, f"the currency of this market is {currency}")
+    try:
+        return Money.parse(asked.amount, currency)
+    except money.MoneyError:
+        raise _malformed(field, f"{currency} has fewer decimals") from None
+
+
+def _malformed(field: str, title: str) -> Refusal:
+    errors = [{"field": field, "title": title}]
+    return Refusal(422, "malformed", "Some fields cannot be taken as they are.", errors=errors)
+
+
+def _names(variant: Variant) -> dict[str, Any]:
+    return {name: getattr(variant, name) for name in _NAMES}
+
+
+def _known(variant: Variant, incumbent: Incumbent, currency: str) -> dict[str, Any]:
+    """What is usual for a device: its launch facts, and its attributes among the sales."""
+    usual = incumbent.usual(variant=variant, currency=currency)
+    return {**_names(variant), **{name: value for name, value in usual.items() if value is not None}}
+
+
+def _attributes(given: Mapping[str, float | str], incumbent: Incumbent) -> dict[str, float | str]:
+    declared = incumbent.appraiser.attributes
+    if not set(given) <= set(declared):
+        known = ", ".join(sorted(declared)) or "none"
+        raise _malformed("attributes", f"the attributes that this appraiser knows: {known}")
+    for name, value in given.items():
+        if isinstance(value, str) != (declared[name].kind == "text"):
+            raise _malformed("attributes", f"{name} is a {declared[name].kind}")
+    return dict(given)
