@@ -105,7 +105,7 @@ class Desk:
     def valuate(self, *, incumbent: Incumbent, unit: asks.Unit, terms: Terms) -> replies.Valuation:
         """Value one device at every grade."""
         asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency)
-        appraisal = self._appraise(incumbent, asked, terms, Grade.GOOD)
+        appraisal = _possible(self._appraise(incumbent, asked, terms, Grade.GOOD))
         return letters.valuation(device=asked.name, appraisal=appraisal)
 
     def check_price(self, *, ask: asks.PriceCheckAsk, request_id: str) -> replies.PriceCheck:
@@ -114,7 +114,7 @@ class Desk:
         price = subject.amount(ask.price, currency=terms.currency, field="price")
         paid = subject.amount(ask.paid, currency=terms.currency, field="paid") if ask.paid else None
         asked = Subject.of(unit=ask, incumbent=incumbent, currency=terms.currency)
-        appraisal = self._appraise(incumbent, asked, terms, Grade[ask.grade])
+        appraisal = _possible(self._appraise(incumbent, asked, terms, Grade[ask.grade]))
         suggested = suggestion.suggest(appraisal=appraisal, price=price, terms=terms, paid=paid)
         return letters.price_check(
             device=asked.name,
@@ -160,6 +160,13 @@ class Desk:
             grade=grade,
             on=self.today,
         )
+
+
+def _possible(appraisal: Appraisal) -> Appraisal:
+    """The same appraisal; Refusal 409 where its numbers are no prices. (A quote then goes to a person.)"""
+    if not letters.possible(appraisal):
+        raise Refusal(409, "estimate_impossible", "This device cannot be valued at the moment.")
+    return appraisal
 
 
 async def _stored(step: Callable[[], Found]) -> Found:

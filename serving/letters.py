@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
@@ -49,7 +48,7 @@ def quote(
     heading: dict[str, Any],
 ) -> replies.Quote:
     """Write a quote, under a new id."""
-    resale = _resale(appraisal, decided.grade) if _possible(appraisal) else None
+    resale = _resale(appraisal, decided.grade) if possible(appraisal) else None
     return replies.Quote(
         **heading,
         quote_id=new_id(),
@@ -148,6 +147,16 @@ def device(variant: Variant) -> replies.Device:
     return replies.Device(**{name: getattr(variant, name) for name in replies.Device.model_fields})
 
 
+def possible(appraisal: Appraisal) -> bool:
+    """Whether every number that is told can be an amount: an estimate gone wrong is for a person to see."""
+    told = [value for at in appraisal.ladder.values() for value in (at.p10, at.p50, at.p90, at.fsd)]
+    told += [effect.amount for effect in appraisal.effects]
+    try:
+        return all(_estimate(value, appraisal.currency) for value in told)
+    except money.MoneyError:
+        return False
+
+
 def wear(answers: asks.Answers) -> dict[str, Wear]:
     """The answers about the surface, in the domain's words."""
     return {"screen": Wear[answers.screen], "body": Wear[answers.body]}
@@ -165,12 +174,6 @@ def _resale(appraisal: Appraisal, grade: Grade) -> replies.Resale:
     value, currency = appraisal.ladder[grade], appraisal.currency
     quantiles = {name: _estimate(getattr(value, name), currency) for name in ("p10", "p50", "p90")}
     return replies.Resale(grade=grade.name, **quantiles)
-
-
-def _possible(appraisal: Appraisal) -> bool:
-    """Whether every number that is told can be an amount: an estimate gone wrong is for a person to see."""
-    values = [value for at in appraisal.ladder.values() for value in (at.p10, at.p50, at.p90, at.fsd)]
-    return all(math.isfinite(value) for value in (*values, *(effect.amount for effect in appraisal.effects)))
 
 
 def _confidence(appraisal: Appraisal) -> replies.Confidence:

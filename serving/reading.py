@@ -52,7 +52,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if len(digits.lstrip("-")) > MOST_DIGITS:
         raise Refusal(400, "number", f"A whole number has more than {MOST_DIGITS} digits.")
     return int(digits)
 

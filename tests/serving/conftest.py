@@ -1,0 +1,160 @@
+"""A server for tests: an invented appraiser, a store on disk, a clock that stands still until it is moved."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from serving import logs
+from serving.app import create_app
+from serving.champion import Champion, Incumbent
+from serving.quotes import Quotes
+from serving.settings import Settings
+from valuation.appraisal import Appraisal, Effect, Value
+from valuation.grades import Grade
+from valuation.ledger import Attribute
+
+
+@dataclass
+class InventedAppraiser:
+    """Values every device at `p50` in grade GOOD, 10 % more or less for each grade."""
+
+    p50: float = 400.0
+    fsd: float = 0.12
+    digest: str = "a" * 64
+    name: str = "reprise-appraiser"
+    as_of: date = date(2026, 11, 1)
+    simulated: bool = False
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    card: dict[str, Any] = field(default_factory=lambda: {"sales": 3})
+    attributes: dict[str, Attribute] = field(
+        default_factory=lambda: {
+            "ram_gb": Attribute(name="ram_gb", direction="+", kind="number"),
+            "gpu": Attribute(name="gpu", direction="none", kind="text"),
+        }
+    )
+    devices: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(
+            {
+                "category": ["laptop", "smartphone"],
+                "brand": ["Lenovo", "Apple"],
+                "model": ["ThinkPad T480", "iPhone 13"],
+                "storage_gb": [256.0, 128.0],
+                "launched_on": [date(2018, 1, 9), date(2021, 9, 24)],
+                "launch_price": [989.0, 909.0],
+                "currency": ["GBP", "EUR"],
+                "sales": [12, 40],
+                "ram_gb": [8.0, None],
+                "gpu": [None, None],
+            },
+            schema_overrides={"gpu": pl.String},
+        )
+    )
+
+    def appraise_one(
+        self, *, device: dict[str, Any], market: str, currency: str, grade: Grade, on: date
+    ) -> Appraisal:
+        self.asked.append(device)
+        ladder = {step: self._value(self.p50 * (1 + 0.1 * (step - Grade.GOOD))) for step in Grade}
+        return Appraisal(
+            market=market,
+            currency=currency,
+            category=device["category"],
+            on=on,
+            grade=grade,
+            ladder=ladder,
+            basis="model",
+            comparables=40,
+            effects=(Effect(feature="model", amount=ladder[grade].p50),),
+        )
+
+    def _value(self, p50: float) -> Value:
+        shares = {"p05": 0.8, "p10": 0.85, "p25": 0.93, "p50": 1, "p75": 1.08, "p90": 1.17, "p95": 1.25}
+        return Value(**{name: share * p50 for name, share in shares.items()}, mean=p50, fsd=self.fsd)
+
+
+@dataclass
+class House:
+    """The parts of a running server."""
+
+    client: TestClient
+    champion: Champion
+    quotes: Quotes
+    appraiser: InventedAppraiser
+    instant: list[datetime]
+
+    def wait(self, **span: float) -> None:
+        self.instant[0] += timedelta(**span)
+
+    def employ(self, appraiser: InventedAppraiser | None, version: str = "2") -> None:
+        self.champion.incumbent = appraiser and Incumbent(appraiser, version)  # type: ignore[arg-type]
+
+
+logs.configure()  # without the long coloured traces of a terminal
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Any:
+    settings = Settings(home=tmp_path, allowed_hosts=("testserver",))
+    champion, quotes = Champion(folder=settings.champion), Quotes(file=settings.quotes)
+    instant = [START]
+    app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: instant[0])
+    with TestClient(app, raise_server_exceptions=False) as client:
+        built = House(client, champion, quotes, InventedAppraiser(), instant)
+        built.employ(built.appraiser, "1")
+        yield built
+
+
+@pytest.fixture
+def client(house: House) -> TestClient:
+    return house.client
+
+
+ANSWERS = {
+    "powers_on": True,
+    "fully_functional": True,
+    "screen": "LIGHT",
+    "body": "FLAWLESS",
+    "battery_health": 0.91,
+    "carrier_locked": False,
+    "activation_locked": False,
+    "blacklisted": False,
+}
+LAPTOP = {"device_id": "lenovo-thinkpad-t480-256gb"}
+
+
+@pytest.fixture
+def bodies() -> dict[str, dict[str, Any]]:
+    """A good body for each POST route of the API, free to be changed."""
+    good = {
+        "/v1/buyback/quotes": {"market": "GB", "device": LAPTOP, "answers": ANSWERS},
+        "/v1/valuations": {"market": "GB", "devices": [{"device": LAPTOP}]},
+        "/v1/sellers/price-checks": {
+            "market": "GB",
+            "device": LAPTOP,
+            "grade": "GOOD",
+            "price": {"amount": "399.00", "currency": "GBP"},
+        },
+    }
+    return copy.deepcopy(good)
+
+
+@pytest.fixture
+def quote(house: House, bodies: dict[str, Any]) -> Callable[..., Any]:
+    """Asks for a quote of the laptop under a key, with other answers or fields where they are given."""
+
+    def ask(key: str = "k", answers: dict[str, Any] | None = None, **fields: Any) -> Any:
+        body = bodies["/v1/buyback/quotes"] | fields
+        body["answers"] = body["answers"] | (answers or {})
+        return house.client.post("/v1/buyback/quotes", json=body, headers={"Idempotency-Key": key})
+
+    return ask

@@ -1,0 +1,289 @@
+"""Laws of the door: what may come in, and what every answer carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from starlette.testclient import TestClient
+
+from serving import api, guard, page
+from serving.guard import Entry, Guard
+from serving.refusal import Refusal
+
+ROUTES = list(api.ENTRIES)
+SECRET = "zqxjkv"  # stands in every bad body, and may stand in no answer
+HEADERS = {"Content-Type": "application/json", "Idempotency-Key": "k"}
+
+
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value inside a body."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for name, inner in members:
+        yield (*path, name)
+        yield from _leaves(inner, (*path, name))
+
+
+def _with(body: Any, path: tuple[Any, ...], raw: str) -> bytes:
+    """The body with raw JSON text at a path."""
+    changed = json.loads(json.dumps(body))
+    inner = changed
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = "@@"
+    return json.dumps(changed).replace('"@@"', raw).encode()
+
+
+# Faults.md's kind of corpus: text that is no value of any field, wherever it stands.
+WRONG = {
+    "NaN": "NaN",
+    "Infinity": "Infinity",
+    "minus infinity": "-Infinity",
+    "beyond a float": "1e400",
+    "huge int": "9" * 400,
+    "long int": "1234567890123456789",
+    "number in quotes with underscore": '"1_0"',
+    "underscore": "1_0",
+    "hexadecimal": "0x10",
+    "leading zero": "007",
+    "minus": "-1",
+    "tiny": "-1e-300",
+    "number in quotes": '"12"',
+    "Arabic digits": '"١٢"',
+    "full-width digits": '"１２"',
+    "lone surrogate": '"\\ud800"',
+    "surrogate pair the wrong way": '"\\udc00\\ud800"',
+    "NUL": '"\\u0000"',
+    "newline": '"a\\nb"',
+    "right to left": '"\\u202etxt"',
+    "zero width": '"iPh\\u200bone"',
+    "byte order mark inside": '"\\ufeffiPhone"',
+    "private use": '"\\ue000"',
+    "Cyrillic look-alike": '"\\u0410pple"',
+    "Greek look-alike": '"\\u0391pple"',
+    "secret": f'"{SECRET}"',
+    "markup": f'"<script>{SECRET}</script>"',
+    "query": f'"\'; DROP TABLE quotes; -- {SECRET}"',
+    "template": f'"{{{{ {SECRET} }}}}"',
+    "path": f'"../../etc/{SECRET}"',
+    "empty text": '""',
+    "blank": '"   "',
+    "long text": f'"{SECRET * 50}"',
+    "empty list": "[]",
+    "list": f'["{SECRET}"]',
+    "empty object": "{}",
+    "object": f'{{"{SECRET}": 1}}',
+    "an object with the same name twice": '{"a": 1, "a": 2}',
+    "deep": "[" * 20 + "]" * 20,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_wrong_value_of_any_field_is_taken_nor_repeated_nor_breaks_the_server(
+    client: TestClient, bodies: dict[str, Any], route: str, wrong: str
+) -> None:
+    for path in _leaves(bodies[route]):
+        answer = client.post(route, content=_with(bodies[route], path, WRONG[wrong]), headers=HEADERS)
+        if (wrong, path[-1]) == ("number in quotes", "amount"):
+            assert answer.status_code == 200  # "12" is how an amount is written
+            continue
+        assert answer.status_code in (400, 404, 409, 422), (path, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert SECRET not in answer.text and SECRET not in str(answer.headers)
+        assert len(answer.json()["errors"]) <= 20
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_true_is_no_number_and_one_no_truth(client: TestClient, bodies: dict[str, Any], route: str) -> None:
+    for path in _leaves(bodies[route]):
+        field = path[-1]
+        for raw in ("true", "1"):
+            if field == "battery_health" and raw == "1":
+                continue
+            if raw == "true" and isinstance(_at(bodies[route], path), bool):
+                continue
+            answer = client.post(route, content=_with(bodies[route], path, raw), headers=HEADERS)
+            assert answer.status_code == 422, (path, raw)
+
+
+def _at(body: Any, path: tuple[Any, ...]) -> Any:
+    for name in path:
+        body = body[name]
+    return body
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_field_that_is_not_known_is_refused_at_any_depth(
+    client: TestClient, bodies: dict[str, Any], route: str
+) -> None:
+    for path in [(), *_leaves(bodies[route])]:
+        if isinstance(_at(bodies[route], path), dict):
+            body = json.loads(json.dumps(bodies[route]))
+            _at(body, path)[SECRET] = 1
+            answer = client.post(route, json=body, headers={"Idempotency-Key": "k"})
+            assert answer.status_code == 422
+            assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_missing_field_is_named(client: TestClient, bodies: dict[str, Any], route: str) -> None:
+    del bodies[route]["market"]
+    answer = client.post(route, json=bodies[route], headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "market", "title": "Field required"}]
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/vnd.x+json", "application/json; charset=utf-16"]
+)
+@pytest.mark.parametrize("route", ROUTES)
+def test_only_json_in_utf_8_is_taken(
+    client: TestClient, bodies: dict[str, Any], route: str, kind: str
+) -> None:
+    body = json.dumps(bodies[route]).encode()
+    assert client.post(route, content=body, headers=HEADERS | {"Content-Type": kind}).status_code == 415
+
+
+def test_utf_8_may_be_said(client: TestClient, bodies: dict[str, Any]) -> None:
+    body = json.dumps(bodies["/v1/valuations"]).encode()
+    kind = {"Content-Type": "Application/JSON; charset=UTF-8"}
+    assert client.post("/v1/valuations", content=body, headers=kind).status_code == 200
+
+
+@pytest.mark.parametrize("route", [*ROUTES, *page.ENTRIES])
+def test_a_packed_body_is_refused(client: TestClient, route: str) -> None:
+    kind = (api.ENTRIES | page.ENTRIES)[route].content_type
+    answer = client.post(route, content=b"{}", headers={"Content-Type": kind, "Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("route", [*ROUTES, *page.ENTRIES])
+def test_a_body_above_the_limit_is_refused_told_or_not(client: TestClient, route: str) -> None:
+    entry = (api.ENTRIES | page.ENTRIES)[route]
+    kind = {"Content-Type": entry.content_type}
+    body = b"x" * (entry.most_bytes + 1)
+    assert client.post(route, content=body, headers=kind).status_code == 413
+    assert client.post(route, content=iter([body[:9], body[9:]]), headers=kind).status_code == 413
+
+
+def test_every_post_route_says_what_it_takes(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    posted = {path for path, methods in schema["paths"].items() if "post" in methods}
+    assert posted == set(api.ENTRIES)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "10.evil.example", "testserver.evil.example", "", "testserver:1:2"]
+)
+def test_an_unknown_host_is_refused(client: TestClient, host: str) -> None:
+    assert client.get("/livez", headers={"Host": host}).status_code == 400
+
+
+def test_the_own_host_is_taken_with_a_port_and_in_any_case(client: TestClient) -> None:
+    assert client.get("/livez", headers={"Host": "TestServer:8000"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address", ["/v1/devices?q=%00", "/v1/devices/a%0ab", "/?q=%ff", "/v1/devices?q=%E2%80%AE"]
+)
+def test_an_address_with_odd_letters_is_refused(client: TestClient, address: str) -> None:
+    assert client.get(address).status_code == 400
+
+
+def test_a_long_query_is_refused(client: TestClient) -> None:
+    assert client.get("/v1/devices?q=" + "a" * 2050).status_code == 414
+
+
+@pytest.mark.parametrize(
+    "address", ["/v1/devices?limit=0", "/v1/devices?limit=x", "/v1/devices?category=<b>"]
+)
+def test_a_wrong_parameter_is_malformed(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 422
+    assert "<b>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/livez", "/nowhere", "/v1/devices/none", "/style.css", "/quotes/none"]
+)
+def test_every_answer_is_guarded_by_headers(client: TestClient, address: str) -> None:
+    headers = client.get(address).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert len(headers["x-request-id"]) == 32
+
+
+def test_the_wrong_method_is_told_the_right_one(client: TestClient) -> None:
+    answer = client.post("/v1/markets")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_unknown_address_is_a_problem_without_its_text(client: TestClient) -> None:
+    answer = client.get(f"/{SECRET}")
+    assert answer.status_code == 404
+    assert SECRET not in answer.text
+
+
+def test_what_nobody_foresaw_is_a_problem_without_a_trace(
+    client: TestClient, house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(house.appraiser, "appraise_one", broken)
+    body = {"market": "GB", "devices": [{"device": {"device_id": "apple-iphone-13-128gb"}}]}
+    answer = client.post("/v1/valuations", json=body)
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "unforeseen"
+    assert SECRET not in answer.text and "Traceback" not in answer.text
+
+
+def _ask(receive: Callable[[], Any], **scope: Any) -> list[dict[str, Any]]:
+    """What a guard before an application that must not be reached sends."""
+    sent: list[dict[str, Any]] = []
+
+    async def unreachable(*_: object) -> None:
+        raise AssertionError("the body should have been refused")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"h"), (b"content-type", b"application/json")]
+    full = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": headers} | scope
+    door = Guard(unreachable, hosts=["h"], entries={"/x": Entry()})
+    anyio.run(door, full, receive, send)  # type: ignore[arg-type]
+    return sent
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    assert _ask(anyio.sleep_forever)[0]["status"] == 408
+
+
+def test_a_body_that_breaks_off_is_refused() -> None:
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    assert _ask(gone)[0]["status"] == 400
+
+
+def test_two_hosts_are_refused() -> None:
+    sent = _ask(anyio.sleep_forever, headers=[(b"host", b"h"), (b"host", b"h")])
+    assert sent[0]["status"] == 400
+
+
+def test_a_problem_has_the_fields_of_rfc_9457() -> None:
+    problem = Refusal(409, "market_closed", "No.").response(request_id="r")
+    content = json.loads(problem.body)
+    assert problem.media_type == "application/problem+json"
+    assert (content["type"], content["title"], content["status"]) == ("about:blank", "Conflict", 409)
+    assert {"detail", "code", "errors", "request_id"} <= set(content)
