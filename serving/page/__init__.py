@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from serving.refusal import Refusal
 
 ENTRIES = {"/sell": Entry(content_type=FORM), "/check": Entry(content_type=FORM)}
 _HERE = Path(__file__).parent
-_STYLE = (_HERE / "style.css").read_bytes()
+_FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"
 
 
@@ -52,6 +52,8 @@ _TEMPLATES.filters |= {
 def router(desk: Desk) -> APIRouter:
     """The routes of the page."""
     routes = APIRouter()
+    for name, kind in _FILES.items():
+        routes.add_api_route(f"/{name}", _file(name, kind))
     _add_start(routes, desk)
     _add_sell(routes, desk)
     _add_check(routes, desk)
@@ -59,10 +61,6 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _add_start(routes: APIRouter, desk: Desk) -> None:
-    @routes.get("/style.css")
-    async def style() -> Response:
-        return Response(_STYLE, media_type="text/css", headers={"cache-control": "max-age=3600"})
-
     @routes.get("/")
     async def start(request: Request) -> Response:
         try:
@@ -114,6 +112,15 @@ def _add_check(routes: APIRouter, desk: Desk) -> None:
         return _page(desk, "checked.html", check=found, price=ask.price, given=given)
 
 
+def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
+    content = (_HERE / name).read_bytes()
+
+    async def send() -> Response:
+        return Response(content, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+    return send
+
+
 async def _given(request: Request) -> dict[str, str]:
     """The fields of a form; one that cannot be read is an empty one, and is then told to be."""
     try:
@@ -153,7 +160,7 @@ def _page(
     incumbent = desk.champion.incumbent
     told |= {
         "simulated": bool(incumbent and incumbent.appraiser.simulated),
-        "markets": [terms.market for terms in desk.open_markets()],
+        "markets": desk.open_markets(),
     }
     content = _TEMPLATES.get_template(template).render(told)
     return Response(content, status, headers, media_type="text/html")
