@@ -1,0 +1,63 @@
+"""Prediction intervals that stay honest under drift: a scale per row, and recency-weighed quantiles of what is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from training import regression
+from valuation import resale
+
+Floats = NDArray[np.float64]
+
+HALF_LIFE_DAYS = 42.0
+FEWEST_EFFECTIVE = 200.0  # effective residuals below which a group borrows those of its parent
+LEAST_SHARE = 0.1  # of the median residual: smaller ones say nothing about the scale
+
+
+def calibrate(
+    *, table: pl.DataFrame, residuals: Floats, basis: pl.Series, sales: NDArray[np.int64]
+) -> resale.Spread:
+    """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
+
+    Their median is taken off: where the market stands is the index's to say, from newer sales than these.
+    """
+    age_days = table.select(pl.col("day").max() - pl.col("day")).to_series().to_numpy()
+    weights = np.exp2(-age_days / HALF_LIFE_DAYS)
+    residuals = residuals - weighed_quantiles(residuals, weights, np.array([0.5]))
+    size = np.abs(residuals)
+    target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
+    inputs = resale.spread_table(table=table, basis=basis, sales=sales)
+    folds = np.arange(table.height) % regression.FOLDS
+    scale = regression.fit(table=inputs, target=target, listed=resale.SPREAD_FEATURES, folds=folds).anchor
+    scaled = residuals / np.exp(scale.predict(table=inputs))
+    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights))
+
+
+def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats) -> dict[str, Floats]:
+    rows = (
+        table.select(group=resale.group_keys())
+        .with_columns(scaled=pl.Series(scaled), weight=pl.Series(weights))
+        .explode("group", empty_as_null=True, keep_nulls=True)
+    )
+    grids = {}
+    for (group,), part in rows.group_by("group"):
+        values, mass = part["scaled"].to_numpy(), part["weight"].to_numpy()
+        effective = mass.sum() ** 2 / (mass**2).sum()
+        if group == "" or effective >= FEWEST_EFFECTIVE:
+            grids[str(group)] = weighed_quantiles(values, mass, widened(resale.GRID, effective))
+    return grids
+
+
+def widened(levels: Floats, effective: float) -> Floats:
+    """Move quantile levels outwards by the finite-sample correction of split conformal prediction."""
+    return np.clip(0.5 + (levels - 0.5) * (1 + 1 / effective), 0.0, 1.0)
+
+
+def weighed_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
+    """Interpolate the quantiles of weighed values: (levels,), in ascending order."""
+    order = np.argsort(values)
+    mass = weights[order]
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    return np.interp(levels, middle, values[order])

@@ -1,0 +1,212 @@
+"""The appraiser directory: native text trees, JSON and parquet tables, and a manifest with the digest of each file.
+
+Nothing is pickled. Every byte is checked against the manifest before LightGBM or polars sees it; the digest of the
+manifest is the address of the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+
+from valuation import features, index, ledger, resale
+from valuation.anchor import Anchor
+from valuation.appraiser import Appraiser, AppraiserError
+from valuation.grades import Grade
+from valuation.ledger import Attribute
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+TREES, MODEL, LEVELS, GRIDS, DEVICES, GOLDEN = (
+    "trees.lgb",
+    "model.json",
+    "levels.parquet",
+    "grids.parquet",
+    "devices.parquet",
+    "golden.parquet",
+)
+FILES = (TREES, MODEL, LEVELS, GRIDS, DEVICES, GOLDEN)
+GOLDEN_ROWS = 60
+LARGEST_FILE_BYTES = 256 * 2**20
+
+
+def save(*, appraiser: Appraiser, directory: Path) -> str:
+    """Write the appraiser into an empty or new directory, and tell its digest."""
+    directory.mkdir(parents=True, exist_ok=True)
+    location, spread = appraiser.model.location, appraiser.model.spread
+    levels = [level.close() for level in location.levels]
+    grids = [{"group": group, "values": values.tolist()} for group, values in sorted(spread.grids.items())]
+    contents = {
+        TREES: location.trees.model_to_string().encode(),
+        MODEL: _json(_model(appraiser, levels)),
+        LEVELS: _parquet(pl.concat([lv.sums.with_columns(rung=pl.lit(i)) for i, lv in enumerate(levels)])),
+        GRIDS: _parquet(pl.DataFrame(grids)),
+        DEVICES: _parquet(appraiser.devices),
+        GOLDEN: _parquet(_golden(appraiser)),
+    }
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    manifest = _json(
+        {
+            "format": FORMAT,
+            "name": appraiser.name,
+            "as_of": appraiser.as_of.isoformat(),
+            "simulated": appraiser.simulated,
+            "features": [f.name for f in location.listed],
+            "attributes": {name: asdict(a) for name, a in appraiser.attributes.items()},
+            "card": dict(appraiser.card),
+            "files": {name: {"sha256": _sha256(c), "bytes": len(c)} for name, c in contents.items()},
+        }
+    )
+    (directory / MANIFEST).write_bytes(manifest)
+    return _sha256(manifest)
+
+
+def _model(appraiser: Appraiser, levels: list[index.Level]) -> dict[str, Any]:
+    location, spread = appraiser.model.location, appraiser.model.spread
+    return {
+        "anchor": location.anchor.to_json(),
+        "scale": spread.scale.to_json(),
+        "levels": [{k: v for k, v in vars(level).items() if k != "sums"} for level in levels],
+        "codes": {name: list(codes) for name, codes in location.codes.items()},
+        "sales": dict(sorted(location.sales.items())),
+        "centres": dict(appraiser.centres),
+    }
+
+
+def _golden(appraiser: Appraiser) -> pl.DataFrame:
+    """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike."""
+    markets = [m.split(" ") for m in appraiser.model.location.codes["market"]]
+    homes = pl.DataFrame({"market": [m for m, _ in markets], "currency": [c for _, c in markets]})
+    devices = (
+        appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left").head(GOLDEN_ROWS)
+    )
+    grades = [Grade(row % len(Grade)).name for row in range(devices.height)]
+    absent = {
+        c.name: pl.lit(None, ledger.DTYPES[c.kind])
+        for c in ledger.DEVICES.columns
+        if c.name not in devices.columns
+    }
+    told = devices.with_columns(**absent).with_columns(grade=pl.Series(grades), on=pl.lit(appraiser.as_of))
+    return pl.concat([told, appraiser.appraise(devices=told)], how="horizontal")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1).encode()
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def load(*, directory: Path) -> Appraiser:
+    """Open an appraiser directory.
+
+    Raises AppraiserError, naming the file, where one is absent, is not what the manifest says, or cannot be read.
+    """
+    manifest, digest = read_manifest(directory=directory)
+    contents = {name: _verified(directory, name, manifest) for name in FILES}
+    try:
+        return replace(_opened(manifest, contents), digest=digest)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        pl.exceptions.PolarsError,
+        lgb.basic.LightGBMError,
+    ) as e:
+        raise AppraiserError(
+            f"{directory} is not an appraiser of format {FORMAT}: {e!r}. Pack it again."
+        ) from e
+
+
+def read_manifest(*, directory: Path) -> tuple[dict[str, Any], str]:
+    """Read the manifest of an appraiser directory, and tell its digest; AppraiserError where there is none."""
+    content = _bytes(directory, MANIFEST)
+    try:
+        manifest = json.loads(content)
+        if manifest["format"] != FORMAT:
+            raise AppraiserError(
+                f"{directory / MANIFEST} has format {manifest['format']!r}; this version reads format {FORMAT}. "
+                "Retrain, or use the version of Reprise that packed it."
+            )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, AppraiserError):
+            raise
+        raise AppraiserError(
+            f"{directory / MANIFEST} is not a manifest: {error!r}. Fetch it again."
+        ) from error
+    return manifest, _sha256(content)
+
+
+def _bytes(directory: Path, name: str) -> bytes:
+    path = directory / name
+    if not path.is_file() or path.is_symlink():
+        raise AppraiserError(
+            f"{directory} holds no file {name}: it is not an appraiser, or was not copied whole."
+        )
+    if path.stat().st_size > LARGEST_FILE_BYTES:
+        raise AppraiserError(
+            f"{path} has {path.stat().st_size} bytes; at most {LARGEST_FILE_BYTES} are read."
+        )
+    return path.read_bytes()
+
+
+def _verified(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
+    content = _bytes(directory, name)
+    stated = manifest.get("files", {}).get(name, {})
+    if len(content) != stated.get("bytes") or _sha256(content) != stated.get("sha256"):
+        raise AppraiserError(
+            f"{directory / name} is not the file that was packed: {len(content)} bytes with sha256 "
+            f"{_sha256(content)[:12]}, the manifest says {stated.get('bytes')} with "
+            f"{str(stated.get('sha256'))[:12]}. Fetch the appraiser again."
+        )
+    return content
+
+
+def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraiser:
+    model = json.loads(contents[MODEL])
+    attributes = {name: Attribute(**a) for name, a in manifest["attributes"].items()}
+    listed = {f.name: f for f in features.declared(attributes=attributes)}
+    sums = pl.read_parquet(contents[LEVELS]).partition_by("rung", as_dict=True, include_key=False)
+    levels = [
+        index.Level(**{**level, "by": tuple(level["by"])}, sums=sums[(rung,)])
+        for rung, level in enumerate(model["levels"])
+    ]
+    location = resale.Location(
+        listed=tuple(listed[name] for name in manifest["features"]),
+        anchor=Anchor.from_json(model["anchor"]),
+        levels=tuple(levels),
+        trees=lgb.Booster(model_str=contents[TREES].decode()),
+        codes={name: {m: code for code, m in enumerate(members)} for name, members in model["codes"].items()},
+        sales=model["sales"],
+    )
+    grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
+    spread = resale.Spread(scale=Anchor.from_json(model["scale"]), grids=grids)
+    return Appraiser(
+        model=resale.ResaleModel(location=location, spread=spread),
+        attributes=attributes,
+        devices=pl.read_parquet(contents[DEVICES]),
+        centres=model["centres"],
+        as_of=date.fromisoformat(manifest["as_of"]),
+        simulated=bool(manifest["simulated"]),
+        card=manifest["card"],
+        name=manifest["name"],
+    )
