@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
@@ -176,15 +175,7 @@ def _add_values(routes: APIRouter, desk: Desk) -> None:
         request: Request, ask: Annotated[asks.ValuationsAsk, Body(openapi_examples=examples.VALUATIONS)]
     ) -> Response:
         """Value up to 1,000 devices at every grade; nothing is kept."""
-        terms, incumbent = desk.terms(ask.market), desk.incumbent
-        found = []
-        for unit in ask.devices:
-            found.append(desk.valuate(incumbent=incumbent, unit=unit, terms=terms))
-            await asyncio.sleep(0)  # lets others in between: one thread prices everything
-        reply = letters.valuations(
-            incumbent=incumbent, found=found, market=ask.market, on=desk.today, request_id=request_id(request)
-        )
-        return _json(reply)
+        return _json(await desk.valuate(ask=ask, request_id=request_id(request)))
 
     @routes.post(
         "/v1/sellers/price-checks",

@@ -19,8 +19,8 @@ from typing import Any
 
 import structlog
 
-from valuation import appraiser, catalogue
-from valuation.appraiser import Appraiser
+from valuation import catalogue, package
+from valuation.appraiser import Appraiser, AppraiserError
 from valuation.catalogue import Catalogue, Variant
 
 POINTER = "current.json"
@@ -42,11 +42,9 @@ class Pointer:
         try:
             pointer = cls(**json.loads((folder / POINTER).read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise appraiser.AppraiserError(
-                f"{folder / POINTER} is damaged: promote a version again."
-            ) from error
+            raise AppraiserError(f"{folder / POINTER} is damaged: promote a version again.") from error
         if not re.fullmatch("[0-9a-f]{64}", str(pointer.digest)):
-            raise appraiser.AppraiserError(f"{folder / POINTER} names no digest: promote a version again.")
+            raise AppraiserError(f"{folder / POINTER} names no digest: promote a version again.")
         return pointer
 
     def write(self, folder: Path) -> None:
@@ -129,7 +127,7 @@ class Champion:
         self._seen = seen
         try:
             self.incumbent = self._open(Pointer.read(self.folder))
-        except (appraiser.AppraiserError, OSError) as error:
+        except (AppraiserError, OSError) as error:
             serving = self.incumbent.version if self.incumbent else None
             log.error("champion refused", reason=str(error), still_serving=serving)
         else:
@@ -147,9 +145,9 @@ class Champion:
 
     def _open(self, pointer: Pointer) -> Incumbent:
         directory = self.folder / pointer.digest
-        found = appraiser.load(directory=directory)
+        found = package.load(directory=directory)
         if found.digest != pointer.digest:
-            raise appraiser.AppraiserError(f"{directory} holds {found.digest}: promote again.")
+            raise AppraiserError(f"{directory} holds {found.digest}: promote again.")
         incumbent = Incumbent(found, pointer.version)
         _ = incumbent.catalogue, incumbent._sold  # built here, in the thread, and not in the first request
         return incumbent

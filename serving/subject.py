@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
+
+import polars as pl
 
 from serving import asks, letters
 from serving.champion import Incumbent
 from serving.refusal import Refusal
-from valuation import catalogue, money
+from valuation import catalogue, ledger, money
+from valuation.appraisal import Appraisal, Value
 from valuation.catalogue import Variant
+from valuation.grades import Grade
+from valuation.markets import Terms
 from valuation.money import Money
 
 _NAMES = ("category", "brand", "model", "storage_gb", "launched_on")
@@ -40,6 +46,34 @@ class Subject:
         price = device.launch_price and amount(device.launch_price, currency=currency, field="launch_price")
         launch = {"launch_price": price and float(price.amount)}
         return cls(name=described.name, fields=told | _names(described) | launch | attributes)
+
+
+def appraise(subjects: Sequence[Subject], *, incumbent: Incumbent, terms: Terms, on: date) -> list[Appraisal]:
+    """Value several devices at every grade in one batch: appraisals at grade GOOD, without an explanation."""
+    told = {"market": terms.market, "currency": terms.currency, "on": on}
+    rows = [{**one.fields, **told, "grade": grade.name} for one in subjects for grade in Grade]
+    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
+    schema |= {name: ledger.DTYPES[a.kind] for name, a in incumbent.appraiser.attributes.items()}
+    frame = pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
+    valued = incumbent.appraiser.appraise(devices=frame).to_dicts()
+    return [
+        _appraisal(one.fields["category"], valued[first : first + len(Grade)], told)
+        for one, first in zip(subjects, range(0, len(rows), len(Grade)), strict=True)
+    ]
+
+
+def _appraisal(category: str, rows: list[dict[str, Any]], told: dict[str, Any]) -> Appraisal:
+    """The appraisal of one device from its rows, worst grade first."""
+    names = Value.__annotations__
+    return Appraisal(
+        **told,
+        category=category,
+        grade=Grade.GOOD,
+        ladder={grade: Value(**{name: rows[grade][name] for name in names}) for grade in Grade},
+        basis=rows[Grade.GOOD]["basis"],
+        comparables=rows[Grade.GOOD]["comparables"],
+        effects=(),
+    )
 
 
 def find(*, device_id: str, incumbent: Incumbent) -> Variant:

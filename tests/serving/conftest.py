@@ -76,6 +76,13 @@ class InventedAppraiser:
             effects=(Effect(feature="model", amount=ladder[grade].p50),),
         )
 
+    def appraise(self, *, devices: pl.DataFrame) -> pl.DataFrame:
+        self.asked += devices.to_dicts()
+        values = [self._value(self.p50 * (1 + 0.1 * (Grade[g] - Grade.GOOD))) for g in devices["grade"]]
+        return pl.DataFrame([vars(value) for value in values]).with_columns(
+            basis=pl.lit("model"), comparables=pl.lit(40)
+        )
+
     def _value(self, p50: float) -> Value:
         shares = {"p05": 0.8, "p10": 0.85, "p25": 0.93, "p50": 1, "p75": 1.08, "p90": 1.17, "p95": 1.25}
         return Value(**{name: share * p50 for name, share in shares.items()}, mean=p50, fsd=self.fsd)

@@ -335,6 +335,14 @@ def test_a_thousand_devices_are_valued_in_their_order_and_not_one_more(
     assert too_many.status_code == 422
 
 
+def test_one_unknown_device_of_many_is_named_by_its_place(client: TestClient, bodies: dict[str, Any]) -> None:
+    body = bodies["/v1/valuations"]
+    body["devices"] += [{"device": {"device_id": "thinkpad-t481"}}]
+    answer = client.post("/v1/valuations", json=body)
+    assert answer.status_code == 404
+    assert answer.json()["errors"] == [{"field": "devices.1", "title": "No device has this id."}]
+
+
 def test_devices_are_found_by_what_people_type(client: TestClient) -> None:
     found = client.get("/v1/devices?q=thinkpad+t480").json()["devices"]
     assert found[0]["device_id"] == "lenovo-thinkpad-t480-256gb"

@@ -10,7 +10,7 @@ import pytest
 
 from serving import champion
 from serving.champion import Champion, Pointer
-from valuation import appraiser
+from valuation import package
 from valuation.appraiser import AppraiserError
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -27,7 +27,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch, house: Any) -> dict[str, Any]:
             raise found
         return found
 
-    monkeypatch.setattr(appraiser, "load", load)
+    monkeypatch.setattr(package, "load", load)
     return kept
 
 

@@ -239,7 +239,7 @@ def test_what_nobody_foresaw_is_a_problem_without_a_trace(
     def broken(**_: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(house.appraiser, "appraise_one", broken)
+    monkeypatch.setattr(house.appraiser, "appraise", broken)
     body = {"market": "GB", "devices": [{"device": {"device_id": "apple-iphone-13-128gb"}}]}
     answer = client.post("/v1/valuations", json=body)
     assert answer.status_code == 500

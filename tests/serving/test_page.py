@@ -215,8 +215,8 @@ def test_a_name_is_only_ever_text(client: TestClient, house: Any, payload: str) 
         f"/check?device_id={device.device_id}",
     ):
         text = client.get(address).text
-        assert "<script" not in text and "<img" not in text and "<svg" not in text and "49" not in text
-        assert "' onfocus='" not in text
+        assert "<script" not in text and "<img" not in text and "<svg" not in text
+        assert "onfocus='" not in text
 
 
 def test_no_page_asks_for_anything_elsewhere(client: TestClient) -> None:
