@@ -6,17 +6,29 @@ READY := $(VENV)/.ready
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(READY): requirements.lock pyproject.toml
-	python3 -m venv $(VENV)
+$(READY): requirements.lock
+	python3 -m venv --clear $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
 	$(PY) -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'reprise.pth').write_text(str(pathlib.Path.cwd()))"
+	printf '#!/bin/sh\nexec "$(CURDIR)/$(PY)" -m training "$$@"\n' > $(VENV)/bin/reprise
+	printf '#!/bin/sh\nexec "$(CURDIR)/$(PY)" -m serving "$$@"\n' > $(VENV)/bin/reprise-serve
+	chmod +x $(VENV)/bin/reprise $(VENV)/bin/reprise-serve
 	touch $(READY)
+
+run: $(READY) ## set up, train on a simulated market unless there is a champion, and serve on port 8000
+	$(PY) -m training demo
+	$(PY) -m serving
 
 test: $(READY) ## set up, then run the tests
 	$(PY) -m pytest
 
-lint: $(READY) ## style, types and the import ladder
-	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+lint: $(READY) ## style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(READY) ## measure speed beside peers, in one run
+	$(PY) -m pytest -m bench -s tests/benchmarks/bench_*.py
 
 lock: ## write requirements.lock again (maintainers; needs uv)
 	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
@@ -24,4 +36,4 @@ lock: ## write requirements.lock again (maintainers; needs uv)
 	  --custom-compile-command 'make lock' -o requirements.lock
 	@! grep -n '://' requirements.lock
 
-.PHONY: help run test lint lock bench
+.PHONY: help run test lint bench lock

@@ -31,13 +31,13 @@ def calibrate(
     inputs = resale.spread_table(table=table, basis=basis, sales=sales)
     folds = np.arange(table.height) % regression.FOLDS
     scale = regression.fit(table=inputs, target=target, listed=resale.SPREAD_FEATURES, folds=folds).anchor
-    scaled = residuals / np.exp(scale.predict(table=inputs))
+    scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
     return resale.Spread(scale=scale, grids=_grids(table, scaled, weights))
 
 
 def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats) -> dict[str, Floats]:
     rows = (
-        table.select(group=resale.group_keys())
+        table.select(group=_group_lists())
         .with_columns(scaled=pl.Series(scaled), weight=pl.Series(weights))
         .explode("group", empty_as_null=True, keep_nulls=True)
     )
@@ -48,6 +48,12 @@ def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats) -> dict[str, Fl
         if group == "" or effective >= FEWEST_EFFECTIVE:
             grids[str(group)] = weighed_quantiles(values, mass, widened(resale.GRID, effective))
     return grids
+
+
+def _group_lists() -> pl.Expr:
+    """List the groups of each row as resale.groups does."""
+    grade = pl.col("grade_rank").cast(pl.Int64).cast(pl.String)
+    return pl.concat_list(pl.concat_str("category", grade, separator="|"), "category", pl.lit(""))
 
 
 def widened(levels: Floats, effective: float) -> Floats:

@@ -149,7 +149,8 @@ def _folds(sales: pl.DataFrame, rng: np.random.Generator) -> Whole:
     """Deal the sales into folds, every sale of one physical device into the same: (n,)."""
     unit = pl.coalesce(pl.col("unit_id"), pl.col("sale_id"))
     codes = sales.select(unit.rank("dense") - 1).to_series().to_numpy().astype(np.int64)
-    return rng.integers(0, regression.FOLDS, int(codes.max()) + 1).astype(np.int64)[codes]
+    dealt = rng.integers(0, regression.FOLDS, int(codes.max()) + 1)
+    return np.asarray(dealt[codes], dtype=np.int64)
 
 
 def _splits(table: pl.DataFrame, rng: np.random.Generator) -> list[tuple[Mask, Mask]]:
@@ -203,21 +204,16 @@ def _lay(ground: Ground, known: Mask) -> tuple[resale.Location, regression.Fitte
     line = regression.fit(
         table=part, target=ground.target[known], listed=ground.listed, folds=ground.folds[known]
     )
-    left = ground.target - line.anchor.predict(table=ground.table)
+    left = ground.target - line.anchor.predict(devices=line.anchor.encode(table=ground.table))
     left[known] = ground.target[known] - line.held
     bare = resale.Location(
         listed=ground.listed,
         anchor=line.anchor,
         levels=_levels(ground.table, left, ground.lag),
         trees=None,
-        codes={f.name: _codes(line.anchor.members(f.name)) for f in ground.listed if f.kind == "category"},
         sales=dict(part["model"].drop_nulls().value_counts().iter_rows()),
     )
     return bare, line
-
-
-def _codes(effects: Mapping[str, float]) -> dict[str, int]:
-    return {member: code for code, member in enumerate(effects)}
 
 
 def _levels(table: pl.DataFrame, left: Floats, lag: Whole) -> tuple[index.Level, ...]:
@@ -264,7 +260,7 @@ def _grow(
         "num_threads": ground.threads,
     }
     data = lgb.Dataset(
-        bare.tree_matrix(table=part),
+        bare.tree_matrix(devices=bare.anchor.encode(table=part)),
         goal,
         feature_name=[f.name for f in ground.listed],
         categorical_feature=[f.name for f in ground.listed if f.kind == "category"],

@@ -53,7 +53,7 @@ def read(
     """
     chosen = mapping or mappings.IDENTITY
     try:
-        table = mappings.apply(table=_scan(path), mapping=chosen, contract=contract).collect(
+        table = mappings.apply(table=scan(path), mapping=chosen, contract=contract).collect(
             engine="streaming"
         )
         audit = ledger.audit(frame=table, contract=contract, as_of=as_of, attributes=chosen.attributes)
@@ -114,13 +114,13 @@ def _without(frame: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
     return frame.join(aside, on="row", how="anti", maintain_order="left") if aside.height else frame
 
 
-def _scan(path: Path) -> pl.LazyFrame:
+def scan(path: Path) -> pl.LazyFrame:
     """The file as a table. Raises IntakeError where it is none."""
     if not path.exists():
         raise IntakeError(f"{path} does not exist. Give the path of a {_SUFFIXES} file.")
     if not path.is_file():
         raise IntakeError(f"{path} is no file. Give the path of one {_SUFFIXES} file.")
-    opening, scan = _reader(path)
+    opening, reader = _reader(path)
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
@@ -129,7 +129,7 @@ def _scan(path: Path) -> pl.LazyFrame:
         raise IntakeError(
             f"{path} is not what its name says: it begins with {start!r}. Rename or rewrite it."
         )
-    return scan(path)
+    return reader(path)
 
 
 def _reader(path: Path) -> tuple[bytes, Callable[[Path], pl.LazyFrame]]:

@@ -10,7 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from valuation import anchor
+from valuation import anchor, encoding
+from valuation.encoding import Encoded
 from valuation.features import Feature
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,8 @@ class Problem:
 def fit(*, table: pl.DataFrame, target: Floats, listed: Sequence[Feature], folds: Whole) -> Fitted:
     """Fit the anchor to `target` (n,), log prices, with the pooling that predicts best across `folds` (n,)."""
     blocks = anchor.layout(table=table, listed=listed)
-    problem = _robust(anchor.design(table=table, blocks=blocks), target, blocks)
+    devices = encoding.encode(table=table, members=anchor.members(blocks))
+    problem = _robust(design(devices=devices, blocks=blocks), target, blocks)
     parts = [problem.moments(folds == fold) for fold in range(FOLDS)]
     gram = np.sum([g for g, _ in parts], axis=0)
     moment = np.sum([m for _, m in parts], axis=0)
@@ -88,6 +90,26 @@ def fit(*, table: pl.DataFrame, target: Floats, listed: Sequence[Feature], folds
         held=_held(problem.matrix, across(best), folds),
         held_firm=_held(problem.matrix, [c * firm for c in across(best)], folds),
     )
+
+
+def design(*, devices: Encoded, blocks: Sequence[anchor.Block]) -> sparse.csr_matrix:
+    """Write the devices as the matrix of the anchor: (n, 1 + width of all blocks), the first column the intercept."""
+    parts = [sparse.csr_matrix(np.ones((devices.rows, 1)))]
+    parts += [_columns(devices, block) for block in blocks]
+    return sparse.hstack(parts, format="csr")
+
+
+def _columns(devices: Encoded, block: anchor.Block) -> sparse.csr_matrix:
+    if block.kind == "line":
+        return sparse.csr_matrix(anchor.segments(values=devices.numbers[block.feature], block=block))
+    if block.kind == "missing":
+        return sparse.csr_matrix(np.isnan(devices.numbers[block.feature]).astype(np.float64)[:, None])
+    heights = np.ones(devices.rows)
+    if block.kind == "slopes":
+        heights = anchor.segments(values=devices.numbers[block.feature], block=block)[:, 0]
+    rows = np.flatnonzero(devices.codes[block.by] >= 0)
+    places = (rows, devices.codes[block.by][rows])
+    return sparse.csr_matrix((heights[rows], places), shape=(devices.rows, block.width))
 
 
 def _robust(matrix: sparse.csr_matrix, target: Floats, blocks: Sequence[anchor.Block]) -> Problem:

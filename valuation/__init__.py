@@ -14,7 +14,7 @@ The ladder (a module imports only from a lower rung):
     explanation
     resale
     anchor  index
-    features
+    encoding  features
     vocabulary
     ledger
     rules

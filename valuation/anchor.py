@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import sparse
 
+from valuation import encoding
+from valuation.encoding import Encoded
 from valuation.features import Feature
 
 Floats = NDArray[np.float64]
@@ -51,17 +53,17 @@ class Block:
 
 def layout(*, table: pl.DataFrame, listed: Sequence[Feature]) -> tuple[Block, ...]:
     """Lay out the design for these features as the table shows them: its members, its missing values, its ranges."""
-    members = {f.name: _members(table[f.name]) for f in listed if f.kind == "category"}
+    known = {f.name: _often(table[f.name]) for f in listed if f.kind == "category"}
     blocks: list[Block] = []
     for feature in listed:
         if feature.kind == "category":
-            blocks.append(_effects(feature, members[feature.name]))
+            blocks.append(_effects(feature, known[feature.name]))
         elif table[feature.name].drop_nulls().n_unique() > 1:
-            blocks.extend(_lines(feature, table[feature.name], members))
+            blocks.extend(_lines(feature, table[feature.name], known))
     return tuple(blocks)
 
 
-def _members(values: pl.Series) -> tuple[str, ...]:
+def _often(values: pl.Series) -> tuple[str, ...]:
     counts = values.drop_nulls().value_counts(sort=True)
     kept = counts.filter(pl.col("count") >= FEWEST_SALES_OF_A_MEMBER).head(MOST_MEMBERS)
     return tuple(sorted(kept[values.name].to_list()))
@@ -73,7 +75,7 @@ def _effects(feature: Feature, members: tuple[str, ...]) -> Block:
     )
 
 
-def _lines(feature: Feature, values: pl.Series, members: dict[str, tuple[str, ...]]) -> list[Block]:
+def _lines(feature: Feature, values: pl.Series, often: dict[str, tuple[str, ...]]) -> list[Block]:
     known = values.drop_nulls().to_numpy()
     line = Block(
         kind="line",
@@ -86,38 +88,21 @@ def _lines(feature: Feature, values: pl.Series, members: dict[str, tuple[str, ..
     )
     whole = replace(line, kind="slopes", edges=(line.edges[0], line.edges[-1]), spread=feature.spread / 4)
     blocks = [line] + [
-        replace(whole, by=by, members=members[by]) for by in feature.steeper_by if len(members[by]) > 1
+        replace(whole, by=by, members=often[by]) for by in feature.steeper_by if len(often[by]) > 1
     ]
     if values.null_count():
         blocks.append(Block(kind="missing", feature=feature.name, spread=feature.spread))
     return blocks
 
 
-def design(*, table: pl.DataFrame, blocks: Sequence[Block]) -> sparse.csr_matrix:
-    """Write the table as the matrix of the anchor: (n, 1 + width of all blocks), the first column the intercept."""
-    parts = [sparse.csr_matrix(np.ones((table.height, 1)))]
-    parts += [_columns(table, block) for block in blocks]
-    return sparse.hstack(parts, format="csr")
+def members(blocks: Sequence[Block]) -> dict[str, dict[str, int]]:
+    """Number the members of each category: the codes that these blocks are computed with."""
+    return {b.feature: {m: code for code, m in enumerate(b.members)} for b in blocks if b.kind == "effects"}
 
 
-def _columns(table: pl.DataFrame, block: Block) -> sparse.csr_matrix:
-    values = table[block.feature]
-    if block.kind == "line":
-        return sparse.csr_matrix(_segments(values, block))
-    if block.kind == "missing":
-        return sparse.csr_matrix(values.is_null().to_numpy().astype(np.float64)[:, None])
-    heights = _segments(values, block)[:, 0] if block.kind == "slopes" else np.ones(table.height)
-    codes = table[block.by].replace_strict(
-        block.members, range(block.width), default=None, return_dtype=pl.Int64
-    )
-    rows = np.flatnonzero(codes.is_not_null().to_numpy())
-    return sparse.csr_matrix(
-        (heights[rows], (rows, codes.drop_nulls().to_numpy())), shape=(table.height, block.width)
-    )
-
-
-def _segments(values: pl.Series, block: Block) -> Floats:
-    x = values.fill_null(block.fill).to_numpy()[:, None]
+def segments(*, values: Floats, block: Block) -> Floats:
+    """Cut numbers (n,) into the segments of a line: (n, segments), a missing one as `fill`."""
+    x = np.where(np.isnan(values), block.fill, values)[:, None]
     low, high = np.array(block.edges[:-1]), np.array(block.edges[1:])
     return np.asarray((np.clip(x, low, high) - low) / block.unit, dtype=np.float64)
 
@@ -127,6 +112,19 @@ def firm(blocks: Sequence[Block]) -> NDArray[np.bool_]:
     return np.concatenate([[True], *(np.full(b.width, b.feature in FIRM) for b in blocks)])
 
 
+def _share(devices: Encoded, block: Block, coefficients: Floats) -> Floats:
+    """Tell what one block adds to each row: (n,)."""
+    if block.kind == "missing":
+        return np.asarray(np.where(np.isnan(devices.numbers[block.feature]), coefficients[0], 0.0))
+    if block.kind == "line":
+        return np.asarray(segments(values=devices.numbers[block.feature], block=block) @ coefficients)
+    codes = devices.codes[block.by]
+    effect = np.asarray(np.append(coefficients, 0.0)[codes])  # the unknown member is the last
+    if block.kind == "effects":
+        return effect
+    return np.asarray(segments(values=devices.numbers[block.feature], block=block)[:, 0] * effect)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
     """The fitted line: blocks and one coefficient per column of their design, the intercept first."""
@@ -134,37 +132,34 @@ class Anchor:
     blocks: tuple[Block, ...]
     coefficients: Floats
 
-    def predict(self, *, table: pl.DataFrame) -> Floats:
+    @cached_property
+    def members(self) -> dict[str, dict[str, int]]:
+        """The code of each known member of each category."""
+        return members(self.blocks)
+
+    def encode(self, *, table: pl.DataFrame) -> Encoded:
+        """Turn a table of features into the arrays that this anchor reads."""
+        return encoding.encode(table=table, members=self.members)
+
+    def predict(self, *, devices: Encoded) -> Floats:
         """Value each row in log price: (n,)."""
-        return np.asarray(design(table=table, blocks=self.blocks) @ self.coefficients, dtype=np.float64)
+        shares = self.contributions(devices=devices).values()
+        return np.asarray(self.coefficients[0] + sum(shares, np.zeros(devices.rows)), dtype=np.float64)
 
     def leaning(self, share: float) -> Anchor:
         """Keep this share of every coefficient but the firm ones, and leave the rest to the trees."""
         kept = np.where(firm(self.blocks), 1.0, share)
         return replace(self, coefficients=self.coefficients * kept)
 
-    def contributions(self, *, table: pl.DataFrame) -> dict[str, Floats]:
+    def contributions(self, *, devices: Encoded) -> dict[str, Floats]:
         """Split the prediction by feature, in log price; with the intercept they sum to it: {feature: (n,)}."""
-        matrix = design(table=table, blocks=self.blocks)
         sums: dict[str, Floats] = {}
         start = 1
         for block in self.blocks:
-            columns = slice(start, start + block.width)
-            share = np.asarray(matrix[:, columns] @ self.coefficients[columns], dtype=np.float64)
-            sums[block.feature] = sums.get(block.feature, np.zeros(table.height)) + share
+            share = _share(devices, block, self.coefficients[start : start + block.width])
+            sums[block.feature] = sums[block.feature] + share if block.feature in sums else share
             start += block.width
         return sums
-
-    def members(self, feature: str) -> dict[str, float]:
-        """Tell the effect of each known member of a category, in log price."""
-        start = 1
-        for block in self.blocks:
-            if block.feature == feature and block.kind == "effects":
-                return dict(
-                    zip(block.members, self.coefficients[start : start + block.width].tolist(), strict=True)
-                )
-            start += block.width
-        return {}
 
     def to_json(self) -> dict[str, Any]:
         """Write the anchor as plain JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from valuation.ledger import Attribute
 from valuation.resale import OUTCOMES, ResaleModel
 
 NAME = "reprise-appraiser"
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 5_000
 
 
 class AppraiserError(ValueError):
@@ -62,13 +63,17 @@ class Appraiser:
             basis=basis, comparables=pl.Series(sales)
         )
 
+    @cached_property
+    def _facts(self) -> vocabulary.Facts:
+        return vocabulary.facts(known=self.devices)
+
     def _table(self, devices: pl.DataFrame) -> pl.DataFrame:
         absent = [
             pl.lit(None, pl.Float64 if a.kind == "number" else pl.String).alias(a.name)
             for a in self.attributes.values()
             if a.name not in devices.columns
         ]
-        known = vocabulary.complete(devices=devices.with_columns(absent), known=self.devices)
+        known = vocabulary.complete(devices=devices.with_columns(absent), known=self._facts)
         return features.table(devices=known, attributes=self.attributes)
 
     def appraise_one(

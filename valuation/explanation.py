@@ -28,7 +28,7 @@ GROUPS = {
 
 def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
     """Tell what each feature of the anchor contributes on average over a table of sales, in log price."""
-    shares = location.anchor.contributions(table=table)
+    shares = location.anchor.contributions(devices=location.anchor.encode(table=table))
     return {name: float(share.mean()) for name, share in shares.items()}
 
 
@@ -56,10 +56,10 @@ def _contributions(
     location: Location, table: pl.DataFrame, centres: dict[str, float]
 ) -> tuple[dict[str, float], float]:
     """Sum the log contributions by group, and tell the log price of the typical device of the market."""
-    shares = {name: float(share[0]) for name, share in location.anchor.contributions(table=table).items()}
-    grown = np.asarray(
-        location.trees.predict(location.tree_matrix(table=table), pred_contrib=True, num_threads=1)
-    )[0]
+    devices = location.anchor.encode(table=table)
+    shares = {name: float(s[0]) for name, s in location.anchor.contributions(devices=devices).items()}
+    matrix = location.tree_matrix(devices=devices)
+    grown = np.asarray(location.trees.predict(matrix, pred_contrib=True, num_threads=1))[0]
     base = float(location.anchor.coefficients[0] + grown[-1])
     logs: dict[str, float] = {}
     for feature, tree_share in zip(location.listed, grown[:-1], strict=True):

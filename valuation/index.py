@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-FIRST_DAY = -(10**6)  # before every day that a value can be asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,8 @@ class Level:
 
     def totals(self, *, table: pl.DataFrame, lag_days: NDArray[np.int64] | int = 0) -> tuple[Floats, Floats]:
         """Sum the weighed residuals and the weights of each row's node, as `at` sees them: (n,) and (n,)."""
+        if self.closed_on is not None:
+            return self._closed_totals(table, self.closed_on)
         asked = table.select(node=_node(self.by), day="day").with_row_index("row")
         known = pl.Series(np.asarray(table["day"].to_numpy() - 1 - lag_days, dtype=np.int64))
         found = (
@@ -49,18 +50,29 @@ class Level:
             .join_asof(self.sums, left_on="known", right_on="day", by="node", check_sortedness=False)
             .sort("row")
         )
-        day = np.maximum(found["day"].to_numpy(), self.closed_on or self.origin)
-        fade = np.exp2(-(day - self.origin) / self.half_life_days)
+        fade = np.exp2(-(found["day"].to_numpy() - self.origin) / self.half_life_days)
         total, sales = (found[c].fill_null(0.0).to_numpy() * fade for c in ("total", "sales"))
         return total, sales
+
+    def _closed_totals(self, table: pl.DataFrame, closed_on: int) -> tuple[Floats, Floats]:
+        nodes = table.select(_node(self.by)).to_series().to_list()
+        found = np.array([self._ends.get(node, (0.0, 0.0)) for node in nodes]).reshape(-1, 2)
+        day = np.maximum(table["day"].to_numpy(), closed_on)
+        fade = np.exp2(-(day - self.origin) / self.half_life_days)
+        return found[:, 0] * fade, found[:, 1] * fade
+
+    @cached_property
+    def _ends(self) -> dict[str, tuple[float, float]]:
+        return {
+            node: (total, sales)
+            for node, total, sales in self.sums.select("node", "total", "sales").iter_rows()
+        }
 
     def close(self) -> Level:
         """Keep only where each node stood at the end."""
         last = self.sums.group_by("node", maintain_order=True).last()
         closed_on = int(self.sums["day"].max()) + 1  # type: ignore[arg-type]
-        return replace(
-            self, sums=last.with_columns(day=pl.lit(FIRST_DAY, pl.Int64)).sort("node"), closed_on=closed_on
-        )
+        return replace(self, sums=last.sort("node"), closed_on=closed_on)
 
 
 def accumulate(

@@ -78,7 +78,6 @@ def _model(appraiser: Appraiser, levels: list[index.Level]) -> dict[str, Any]:
         "anchor": location.anchor.to_json(),
         "scale": spread.scale.to_json(),
         "levels": [{k: v for k, v in vars(level).items() if k != "sums"} for level in levels],
-        "codes": {name: list(codes) for name, codes in location.codes.items()},
         "sales": dict(sorted(location.sales.items())),
         "centres": dict(appraiser.centres),
     }
@@ -86,7 +85,7 @@ def _model(appraiser: Appraiser, levels: list[index.Level]) -> dict[str, Any]:
 
 def _golden(appraiser: Appraiser) -> pl.DataFrame:
     """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike."""
-    markets = [m.split(" ") for m in appraiser.model.location.codes["market"]]
+    markets = [m.split(" ") for m in appraiser.model.location.anchor.members["market"]]
     homes = pl.DataFrame({"market": [m for m, _ in markets], "currency": [c for _, c in markets]})
     devices = (
         appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left").head(GOLDEN_ROWS)
@@ -195,7 +194,6 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         anchor=Anchor.from_json(model["anchor"]),
         levels=tuple(levels),
         trees=lgb.Booster(model_str=contents[TREES].decode()),
-        codes={name: {m: code for code, m in enumerate(members)} for name, members in model["codes"].items()},
         sales=model["sales"],
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}

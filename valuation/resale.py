@@ -6,16 +6,17 @@ in every feature with a direction; the ladder of grades is projected so that no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from valuation import anchor, index
+from valuation import anchor, encoding, index
 from valuation.appraisal import QUANTILES
+from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
 
@@ -30,53 +31,51 @@ OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 class Location:
     """Where the median of the log price lies: anchor, levels and trees.
 
-    `codes` numbers the members of each category for the trees; `sales` counts the sales of each model that it
-    learned from.
+    `sales` counts the sales of each model that it learned from.
     """
 
     listed: tuple[Feature, ...]
     anchor: anchor.Anchor
     levels: tuple[index.Level, ...]
     trees: lgb.Booster
-    codes: Mapping[str, Mapping[str, int]]
     sales: Mapping[str, int]
 
     def predict(self, *, table: pl.DataFrame, lag_days: NDArray[np.int64] | int = 0) -> Floats:
         """Value each row in log price, from sales before its day less `lag_days`: (n,)."""
-        base = self.anchor.predict(table=table) + self.level(table=table, lag_days=lag_days)
-        grown = self.trees.predict(self.tree_matrix(table=table), num_threads=1)
-        return base + np.asarray(grown, dtype=np.float64)
+        level = self.level(table=table, lag_days=lag_days)
+        return self.standing(devices=self.anchor.encode(table=table)) + level
+
+    def standing(self, *, devices: Encoded) -> Floats:
+        """Value each row in log price but for where the market stands: (n,)."""
+        grown = self.trees.predict(self.tree_matrix(devices=devices), num_threads=1)
+        return self.anchor.predict(devices=devices) + np.asarray(grown, dtype=np.float64)
 
     def level(self, *, table: pl.DataFrame, lag_days: NDArray[np.int64] | int = 0) -> Floats:
         """Tell where the market stands for each row, in log price: (n,)."""
         levels = [level.at(table=table, lag_days=lag_days) for level in self.levels]
         return np.asarray(np.sum(levels, axis=0), dtype=np.float64)
 
-    def tree_matrix(self, *, table: pl.DataFrame) -> Floats:
+    def tree_matrix(self, *, devices: Encoded) -> Floats:
         """Write the inputs of the trees in the order of `listed`: (n, features), NaN where not known."""
-        return np.column_stack([self._tree_column(table[f.name], f) for f in self.listed])
-
-    def _tree_column(self, values: pl.Series, feature: Feature) -> Floats:
-        if feature.kind == "number":
-            return values.fill_null(float("nan")).to_numpy()
-        return _translated(values, self.codes[feature.name], float("nan"))
+        return np.column_stack([_tree_column(devices, feature) for feature in self.listed])
 
     def basis(self, *, table: pl.DataFrame) -> tuple[pl.Series, NDArray[np.int64]]:
         """Tell what each value rests on, and on how many past sales of the same model: (n,) and (n,)."""
-        known = [pl.col(name).is_in(list(self.anchor.members(name))).fill_null(False) for name in BASES[:3]]
-        names = pl.coalesce(
-            *(pl.when(k).then(pl.lit(n)) for k, n in zip(known, BASES[:3], strict=True)), pl.lit(BASES[3])
+        codes = self.anchor.encode(table=table.select(BASES[:-1])).codes
+        known = [codes.get(name, np.full(table.height, encoding.UNKNOWN)) >= 0 for name in BASES[:-1]]
+        names = np.select(known, np.arange(len(BASES) - 1), default=len(BASES) - 1)
+        models = table["model"].to_list()
+        return (
+            pl.Series([BASES[name] for name in names], dtype=pl.String),
+            np.array([self.sales.get(model, 0) for model in models], dtype=np.int64),
         )
-        return table.select(names.alias("basis"))["basis"], _translated(
-            table["model"], self.sales, 0.0
-        ).astype(np.int64)
 
 
-def _translated(values: pl.Series, meaning: Mapping[str, float], unknown: float) -> Floats:
-    if not meaning:
-        return np.full(len(values), unknown)
-    known = values.replace_strict(meaning, default=unknown, return_dtype=pl.Float64)
-    return known.fill_null(unknown).to_numpy()
+def _tree_column(devices: Encoded, feature: Feature) -> Floats:
+    if feature.kind == "number":
+        return devices.numbers[feature.name]
+    codes = devices.codes[feature.name]
+    return np.where(codes >= 0, codes.astype(np.float64), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +89,22 @@ class Spread:
     scale: anchor.Anchor
     grids: Mapping[str, Floats]
 
-    def predict(
-        self, *, table: pl.DataFrame, basis: pl.Series, sales: NDArray[np.int64]
-    ) -> tuple[Floats, Floats]:
-        """Tell the scale of each row, (n,), and its grid of scaled residuals, (n, len(GRID)), in log price."""
-        scale = np.exp(self.scale.predict(table=spread_table(table=table, basis=basis, sales=sales)))
-        groups = table.select(groups=group_keys())["groups"].to_list()
-        rows = [next(self.grids[g] for g in group if g in self.grids) for group in groups]
-        return scale, np.array(rows)
+    def predict(self, *, devices: Encoded) -> Floats:
+        """Tell the scale of each row, in log price: (n,)."""
+        return np.asarray(np.exp(self.scale.predict(devices=devices)))
+
+    def grid(self, *, categories: Sequence[str], grade: int) -> Floats:
+        """Tell the scaled residuals of each category at one grade: (n, len(GRID))."""
+        return np.array([self._grid(category, grade) for category in categories]).reshape(-1, len(GRID))
+
+    def _grid(self, category: str, grade: int) -> Floats:
+        found = (self.grids[group] for group in groups(category, grade) if group in self.grids)
+        return next(found)
 
 
-def group_keys() -> pl.Expr:
-    """List the groups of a row, narrowest first, as its column `groups`."""
-    category = pl.col("category").fill_null("")
-    grade = pl.col("grade_rank").cast(pl.Int64).cast(pl.String)
-    return pl.concat_list(pl.concat_str(category, grade, separator="|"), category, pl.lit(""))
+def groups(category: str, grade: int) -> tuple[str, ...]:
+    """List the groups that a device at a grade belongs to, narrowest first."""
+    return f"{category}|{grade}", category, ""
 
 
 SPREAD_FEATURES: tuple[Feature, ...] = (
@@ -151,26 +151,49 @@ class ResaleModel:
     location: Location
     spread: Spread
 
-    def distribution(self, *, table: pl.DataFrame) -> Floats:
-        """Value each row at its own grade, before any projection: (n, OUTCOMES), in major units of currency."""
-        basis, sales = self.location.basis(table=table)
-        scale, grid = self.spread.predict(table=table, basis=basis, sales=sales)
-        centre = np.exp(self.location.predict(table=table))
-        factors = np.exp(scale[:, None] * grid)
-        quantiles = np.stack([_at(factors, q) for q in QUANTILES], axis=1)
-        fsd = (_at(factors, 0.84) - _at(factors, 0.16)) / (2 * _at(factors, 0.5))
-        mean = factors.mean(axis=1)
-        return np.column_stack([quantiles * centre[:, None], mean * centre, fsd])
-
     def ladder(self, *, table: pl.DataFrame) -> Floats:
-        """Value each row at every grade, none worth less than a worse one: (n, grades, OUTCOMES)."""
-        every = pl.concat([table.with_columns(grade_rank=pl.lit(float(g))) for g in Grade])
-        values = self.distribution(table=every).reshape(len(Grade), table.height, len(OUTCOMES))
-        money = values[..., :-1]
-        rising = np.maximum.accumulate(money, axis=0)
-        falling = np.minimum.accumulate(money[::-1], axis=0)[::-1]
-        projected = (rising + falling) / 2
-        return np.concatenate([projected, values[..., -1:]], axis=2).transpose(1, 0, 2)
+        """Value each row at every grade, none worth less than a worse one: (n, grades, OUTCOMES).
+
+        Quantiles and mean are in major units of currency. What the table says of the grade is not looked at.
+        """
+        raw = self.unprojected(table=table)
+        money = raw[..., :-1]
+        rising = np.maximum.accumulate(money, axis=1)
+        falling = np.minimum.accumulate(money[:, ::-1], axis=1)[:, ::-1]
+        return np.concatenate([(rising + falling) / 2, raw[..., -1:]], axis=2)
+
+    def unprojected(self, *, table: pl.DataFrame) -> Floats:
+        """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
+        basis, sales = self.location.basis(table=table)
+        level = self.location.level(table=table)
+        devices = self.location.anchor.encode(table=table)
+        doubts = self.spread.scale.encode(table=spread_table(table=table, basis=basis, sales=sales))
+        categories = table["category"].to_list()
+        rungs = []
+        for grade in Grade:
+            centre = self.location.standing(devices=_graded(devices, grade)) + level
+            scale = self.spread.predict(devices=self._doubted(doubts, grade))
+            rungs.append(
+                _outcomes(centre, scale[:, None] * self.spread.grid(categories=categories, grade=grade))
+            )
+        return np.stack(rungs, axis=1)
+
+    def _doubted(self, doubts: Encoded, grade: Grade) -> Encoded:
+        code = self.spread.scale.members["grade"].get(str(int(grade)), encoding.UNKNOWN)
+        return replace(doubts, codes={**doubts.codes, "grade": np.full(doubts.rows, code)})
+
+
+def _graded(devices: Encoded, grade: Grade) -> Encoded:
+    return replace(devices, numbers={**devices.numbers, "grade_rank": np.full(devices.rows, float(grade))})
+
+
+def _outcomes(centre: Floats, residuals: Floats) -> Floats:
+    """Turn a log price (n,) and residuals around it (n, len(GRID)) into (n, OUTCOMES)."""
+    factors = np.exp(residuals)
+    quantiles = np.stack([_at(factors, q) for q in QUANTILES], axis=1)
+    fsd = (_at(factors, 0.84) - _at(factors, 0.16)) / (2 * _at(factors, 0.5))
+    price = np.exp(centre)
+    return np.column_stack([quantiles * price[:, None], factors.mean(axis=1) * price, fsd])
 
 
 def _at(factors: Floats, level: float) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -10,6 +11,8 @@ from valuation import catalogue
 from valuation.ledger import Attribute
 
 MOST_DEVICES = 50_000
+DAY_KEYS = ("brand_key", "model_key")
+PRICE_KEYS = (*DAY_KEYS, "storage_gb", "currency")
 VARIANT = ("category", "brand_key", "model_key", "storage_gb", "currency")
 _KEYS = (
     catalogue.key_expr(pl.col("brand")).alias("brand_key"),
@@ -43,24 +46,44 @@ def of_sales(*, sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.
     )
 
 
-def complete(*, devices: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Fill launch facts that a device lacks, from the devices known and then from the embedded catalogue.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Launch facts to look up: the day by brand and model, the price also by storage and currency."""
 
-    A launch day is looked up by brand and model, a launch price also by storage and currency. Rows keep their order.
-    """
-    facts = (
-        [catalogue.launch_facts()] if known is None else [known.with_columns(_KEYS), catalogue.launch_facts()]
+    days: pl.DataFrame
+    prices: pl.DataFrame
+
+
+def facts(*, known: pl.DataFrame | None = None) -> Facts:
+    """Gather launch facts: those of the devices known (a vocabulary) first, then those of the embedded catalogue."""
+    tables = [catalogue.launch_facts()]
+    if known is not None:
+        tables.insert(0, known.with_columns(_KEYS).select(tables[0].columns))
+    every = pl.concat(tables, how="vertical_relaxed")
+    return Facts(
+        days=_first(every, "launched_on", DAY_KEYS), prices=_first(every, "launch_price", PRICE_KEYS)
     )
-    filled = devices.with_columns(_KEYS)
-    for fact in facts:
-        filled = _filled(filled, fact, "launched_on", ["brand_key", "model_key"])
-        filled = _filled(filled, fact, "launch_price", ["brand_key", "model_key", "storage_gb", "currency"])
-    return filled.drop("brand_key", "model_key")
 
 
-def _filled(devices: pl.DataFrame, facts: pl.DataFrame, column: str, keys: list[str]) -> pl.DataFrame:
-    if not devices[column].null_count():
+def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFrame:
+    return (
+        every.drop_nulls(column).unique(keys, keep="first", maintain_order=True).select(*keys, found=column)
+    )
+
+
+def complete(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFrame:
+    """Fill the launch facts that a device lacks from those known, or else from the catalogue; rows keep their order."""
+    if not devices["launched_on"].null_count() and not devices["launch_price"].null_count():
         return devices
-    found = facts.drop_nulls(column).group_by(keys).agg(pl.col(column).min().alias("found"))
-    joined = devices.join(found, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return joined.with_columns(pl.coalesce(column, "found").alias(column)).drop("found")
+    found = known or facts()
+    filled = devices.with_columns(_KEYS)
+    for column, keys, table in (
+        ("launched_on", DAY_KEYS, found.days),
+        ("launch_price", PRICE_KEYS, found.prices),
+    ):
+        filled = (
+            filled.join(table, on=keys, how="left", nulls_equal=True, maintain_order="left")
+            .with_columns(pl.coalesce(column, "found").alias(column))
+            .drop("found")
+        )
+    return filled.drop("brand_key", "model_key")

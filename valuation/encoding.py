@@ -1,0 +1,57 @@
+"""Features as arrays: what the anchor, the trees and the spread compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """The features of n devices, (n,) each: numbers, NaN where not known, and codes of categories, else UNKNOWN."""
+
+    rows: int
+    numbers: Mapping[str, Floats]
+    codes: Mapping[str, Codes]
+
+    def tiled(self, times: int) -> Encoded:
+        """Repeat all rows this many times, one whole copy after the other."""
+        return Encoded(
+            rows=self.rows * times,
+            numbers={name: np.tile(values, times) for name, values in self.numbers.items()},
+            codes={name: np.tile(values, times) for name, values in self.codes.items()},
+        )
+
+
+def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> Encoded:
+    """Turn a table of features into arrays: text by the codes of `members`, everything else as numbers.
+
+    A text column without members has no codes.
+    """
+    texts = [name for name in table.columns if table.schema[name] == pl.String]
+    numbers = table.select(pl.exclude(pl.String).cast(pl.Float64).fill_null(float("nan")))
+    matrix = np.asfortranarray(numbers.to_numpy())
+    return Encoded(
+        rows=table.height,
+        numbers={name: matrix[:, column] for column, name in enumerate(numbers.columns)},
+        codes={name: _codes(table[name], members[name]) for name in texts if name in members},
+    )
+
+
+def _codes(values: pl.Series, members: Mapping[str, int]) -> Codes:
+    if len(values) == 1:
+        return np.array([members.get(values[0], UNKNOWN)], dtype=np.int64)
+    if not members:
+        return np.full(len(values), UNKNOWN, dtype=np.int64)
+    return (
+        values.replace_strict(members, default=UNKNOWN, return_dtype=pl.Int64).fill_null(UNKNOWN).to_numpy()
+    )
