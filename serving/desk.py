@@ -138,7 +138,8 @@ class Desk:
         )
 
     def _fresh_quote(self, ask: asks.QuoteAsk, request: bytes, request_id: str) -> Quote:
-        terms, incumbent, quoted_at = self.terms(ask.market), self.incumbent, self.now()
+        terms, incumbent, now = self.terms(ask.market), self.incumbent, self.now()
+        quoted_at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the store keeps it
         unit = asks.Unit(
             device=ask.device,
             battery_health=ask.answers.battery_health,

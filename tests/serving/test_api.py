@@ -203,7 +203,18 @@ def test_a_quote_holds_to_its_last_instant_and_is_never_priced_again(
     assert client.get(address).json() == given | {"expired": True}
 
 
-@pytest.mark.parametrize("quote_id", ["0" * 32, "f" * 32])
+QUOTE_IDS = ["0" * 32, "f" * 32]
+
+
+def test_a_promise_is_as_exact_as_the_store_keeps_it(quote: Any, house: Any) -> None:
+    house.wait(microseconds=123_456)
+    given = quote().json()
+    assert given["quoted_at"] == "2026-11-23T12:00:00.123000Z"
+    stored = house.quotes.find(quote_id=given["quote_id"])
+    assert given["valid_until"] == stored.expires_at.isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize("quote_id", QUOTE_IDS)
 def test_an_unknown_quote_is_not_found(client: TestClient, quote_id: str) -> None:
     assert client.get(f"/v1/buyback/quotes/{quote_id}").status_code == 404
 
