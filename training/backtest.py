@@ -19,7 +19,8 @@ from valuation.appraiser import Appraiser
 from valuation.ledger import Attribute
 
 MOST_ORIGINS = 6
-_KEPT = "sale_id sold_on market currency category brand model storage_gb grade launched_on price".split()
+_DEVICE = ("category", "brand", "model", "storage_gb", "grade", "launched_on")
+_KEPT = ("sale_id", "sold_on", "market", "currency", *_DEVICE, "price")
 
 
 class BacktestError(ValueError):

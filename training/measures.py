@@ -103,7 +103,7 @@ def rt20(predicted: Floats, sold: Floats) -> float:
 
 
 def pinball(quantiles: Floats, levels: Floats, sold: Floats) -> float:
-    """Tell the mean pinball loss over all levels, in log price so that no currency weighs more: quantiles (n, levels)."""
+    """Tell the mean pinball loss over all levels, in log price as currencies weigh alike; quantiles (n, levels)."""
     above = np.log(sold)[:, None] - np.log(quantiles)
     return float(np.maximum(levels * above, (levels - 1) * above).mean())
 
