@@ -230,33 +230,31 @@ NO_RIVALS = (
 )
 
 
-def _champion_error(case: Case) -> tuple[bool, str]:
-    if case.rivals is None:
-        return True, NO_RIVALS
-    ours, theirs = case.rivals.challenger.model, case.rivals.champion.model
+def _against(check: Callable[[Rivals], tuple[bool, str]]) -> Callable[[Case], tuple[bool, str]]:
+    return lambda case: check(case.rivals) if case.rivals else (True, NO_RIVALS)
+
+
+def _champion_error(both: Rivals) -> tuple[bool, str]:
+    ours, theirs = both.challenger.model, both.champion.model
     return ours.mdape <= theirs.mdape * (1 + MOST_WORSE), (
         f"On the same {ours.n:,} sales the median error is {ours.mdape:.2%}, the champion's {theirs.mdape:.2%}; "
         f"it may be {MOST_WORSE:.0%} of that worse."
     )
 
 
-def _champion_coverage(case: Case) -> tuple[bool, str]:
-    if case.rivals is None:
-        return True, NO_RIVALS
-    ours, theirs = (s.spread.coverage_90 for s in (case.rivals.challenger, case.rivals.champion))
+def _champion_coverage(both: Rivals) -> tuple[bool, str]:
+    ours, theirs = both.challenger.spread.coverage_90, both.champion.spread.coverage_90
     return abs(ours - 0.9) <= abs(theirs - 0.9) + MOST_WORSE_COVERAGE, (
         f"On the same sales the 90 % interval covers {ours:.1%}, the champion's {theirs:.1%}; "
         f"it may lie {100 * MOST_WORSE_COVERAGE:.0f} points further from 90 %."
     )
 
 
-def _champion_segments(case: Case) -> tuple[bool, str]:
-    if case.rivals is None:
-        return True, NO_RIVALS
-    theirs = {(c.dimension, c.member): c.mdape for c in case.rivals.champion.segments}
+def _champion_segments(both: Rivals) -> tuple[bool, str]:
+    theirs = {(c.dimension, c.member): c.mdape for c in both.champion.segments}
     shared = [
         c
-        for c in case.rivals.challenger.segments
+        for c in both.challenger.segments
         if c.n >= FEWEST_IN_SEGMENT and c.dimension not in segments.OF_THE_MODEL
     ]
     worse = [c for c in shared if c.mdape > theirs[c.dimension, c.member] * (1 + MOST_WORSE_SEGMENT)]
@@ -291,13 +289,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="ladder", why="a customer who sees a worse device valued higher is right to leave", check=_ladder
     ),
-    Rule(name="champion's error", why="an heir must not be worse", check=_champion_error),
+    Rule(name="champion's error", why="an heir must not be worse", check=_against(_champion_error)),
     Rule(
         name="champion's coverage",
         why="nor less honest about what it does not know",
-        check=_champion_coverage,
+        check=_against(_champion_coverage),
     ),
     Rule(
-        name="champion's segments", why="nor worse for some to be better for most", check=_champion_segments
+        name="champion's segments",
+        why="nor worse for some to be better for most",
+        check=_against(_champion_segments),
     ),
 )
