@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 FEWEST_SALES_OF_A_MEMBER = 2
 MOST_MEMBERS = 2500  # of one category: the rest share the effect of the unknown
-FIRM = ("market",)  # features that are no opinion: the market holds the currency
+FIRM = ("currency", "market")  # features that are no opinion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def segments(*, values: Floats, block: Block) -> Floats:
 
 
 def firm(blocks: Sequence[Block]) -> NDArray[np.bool_]:
-    """Mark the columns that are no opinion: the intercept and the market, which holds the currency."""
+    """Mark the columns that are no opinion: the intercept, the currency and the market."""
     return np.concatenate([[True], *(np.full(b.width, b.feature in FIRM) for b in blocks)])
 
 

@@ -25,6 +25,10 @@ class AppraiserError(ValueError):
     """An appraiser directory that is refused, or devices that an appraiser cannot read."""
 
 
+class CurrencyNotLearnedError(AppraiserError):
+    """A value was asked for in a currency in which the appraiser has seen no sale."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Appraiser:
     """Tells what devices sell for.
@@ -43,6 +47,11 @@ class Appraiser:
     card: Mapping[str, Any]
     digest: str = ""
     name: str = NAME
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies in which it has seen sales; it can value in no other."""
+        return tuple(self.model.location.anchor.members["currency"])
 
     def appraise(self, *, devices: pl.DataFrame) -> pl.DataFrame:
         """Value a table of devices in the columns of ledger.DEVICES, each on its day `on` and at its grade.
@@ -82,8 +91,14 @@ class Appraiser:
         """Value one device at every grade, and explain its value at `grade`.
 
         `device` holds category, brand and model, and whatever else is known of the device columns of the ledger and
-        of the attributes; a key that is neither raises AppraiserError.
+        of the attributes; a key that is neither raises AppraiserError, a currency without past sales
+        CurrencyNotLearnedError.
         """
+        if currency not in self.currencies:
+            raise CurrencyNotLearnedError(
+                f"There are no past sales in {currency} to value from; there are some in "
+                f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
+            )
         row = self._row(device, market, currency, grade, on)
         table = self._table(row)
         ladder = self.model.ladder(table=table)[0]

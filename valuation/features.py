@@ -110,11 +110,18 @@ FEATURES: tuple[Feature, ...] = (
         spread=0.2,
     ),
     Feature(
+        name="currency",
+        kind="category",
+        why="a price is a number of units; without sales in a currency there is no price in it",
+        expr=pl.col("currency"),
+        spread=3.0,
+    ),
+    Feature(
         name="market",
         kind="category",
-        why="markets differ in level, and in currency",
+        why="markets differ in level; a new one starts from the others of its currency",
         expr=pl.concat_str(pl.col("market"), pl.col("currency"), separator=" "),
-        spread=2.0,
+        spread=0.2,
     ),
     Feature(
         name="category",

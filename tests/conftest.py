@@ -1,0 +1,47 @@
+"""An invented market and an appraiser of it, made once for all tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from training import fitting
+from valuation import ledger, package
+from valuation.appraiser import Appraiser
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def sales() -> pl.DataFrame:
+    """4,000 audited sales of the simulated market."""
+    from training import simulator
+
+    market = simulator.simulate(sales=4_000, seed=7)
+    return ledger.audit(frame=market.sales, contract=ledger.SALES, as_of=None).good
+
+
+@pytest.fixture(scope="session")
+def appraiser(sales: pl.DataFrame) -> Appraiser:
+    """An appraiser fitted on them, as of the day after the last sale."""
+    as_of = sales["sold_on"].max() + timedelta(days=1)
+    return fitting.fit(sales=sales, attributes={}, as_of=as_of, simulated=True, card={"sales": sales.height})
+
+
+@pytest.fixture(scope="session")
+def packed(appraiser: Appraiser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of that appraiser. Copy it before you change it."""
+    directory = tmp_path_factory.mktemp("packed") / "appraiser"
+    package.save(appraiser=appraiser, directory=directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real sales; tests that need it are skipped, and say so, where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"LEFT OUT: the real sales are not at {REAL_DATA}")
+    return REAL_DATA

@@ -1,0 +1,102 @@
+"""A fit learns what the market shows, says the same twice, and refuses what it cannot learn from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from training import fitting
+from valuation import package
+from valuation.appraiser import Appraiser
+from valuation.ledger import Attribute
+
+
+@pytest.fixture(scope="module")
+def split(sales: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    cut = sales["sold_on"].max() - timedelta(days=28)
+    return sales.filter(pl.col("sold_on") <= cut), sales.filter(pl.col("sold_on") > cut)
+
+
+@pytest.fixture(scope="module")
+def young(split: tuple[pl.DataFrame, pl.DataFrame]) -> Appraiser:
+    return fitting.fit(sales=split[0], attributes={}, as_of=split[1]["sold_on"].min())
+
+
+def errors(appraiser: Appraiser, sales: pl.DataFrame) -> np.ndarray:
+    valued = appraiser.appraise(devices=sales.with_columns(on=pl.col("sold_on")))
+    return np.log(valued["p50"].to_numpy() / sales["price"].to_numpy())
+
+
+def test_it_predicts_later_sales_better_than_the_median_of_their_model(
+    young: Appraiser, split: tuple[pl.DataFrame, pl.DataFrame]
+) -> None:
+    past, later = split
+    keys = ["brand", "model", "storage_gb", "currency"]
+    medians = past.group_by(keys).agg(pl.col("price").median().alias("median"))
+    joined = later.join(medians, on=keys, how="left", maintain_order="left")
+    known = joined["median"].is_not_null().to_numpy()
+    naive = np.log(joined["median"].to_numpy()[known] / joined["price"].to_numpy()[known])
+    assert np.median(np.abs(errors(young, later)[known])) < 0.8 * np.median(np.abs(naive))
+
+
+def test_nine_in_ten_later_sales_lie_within_the_range(
+    young: Appraiser, split: tuple[pl.DataFrame, pl.DataFrame]
+) -> None:
+    later = split[1]
+    valued = young.appraise(devices=later.with_columns(on=pl.col("sold_on")))
+    inside = ((valued["p05"] <= later["price"]) & (later["price"] <= valued["p95"])).mean()
+    assert 0.82 <= inside <= 0.97
+
+
+def test_the_same_sales_and_seed_make_the_same_directory_to_the_byte(
+    split: tuple[pl.DataFrame, pl.DataFrame], young: Appraiser, tmp_path: Path
+) -> None:
+    again = fitting.fit(
+        sales=split[0].sample(fraction=1, shuffle=True, seed=5), attributes={}, as_of=young.as_of
+    )
+    digests = [package.save(appraiser=a, directory=tmp_path / str(i)) for i, a in enumerate((young, again))]
+    assert digests[0] == digests[1]
+
+
+def test_a_declared_attribute_is_learned_and_keeps_its_direction(sales: pl.DataFrame) -> None:
+    rng = np.random.default_rng(1)
+    ram = pl.Series("ram_gb", rng.choice([4.0, 8.0, 16.0], sales.height))
+    dearer = sales.with_columns(ram).with_columns(price=pl.col("price") * (1 + pl.col("ram_gb") / 40))
+    attribute = Attribute(name="ram_gb", direction="+", kind="number")
+    fitted = fitting.fit(sales=dearer, attributes={"ram_gb": attribute}, as_of=sales["sold_on"].max())
+    rows = sales.head(200).with_columns(on=pl.col("sold_on"))
+    small, large = (
+        fitted.appraise(devices=rows.with_columns(ram_gb=pl.lit(gb)))["p50"].to_numpy() for gb in (4.0, 16.0)
+    )
+    assert np.median(large / small) == pytest.approx(1.4 / 1.1, rel=0.1)
+
+
+def test_a_sale_of_one_device_and_its_relist_lie_in_one_fold(sales: pl.DataFrame) -> None:
+    twice = pl.concat([sales.head(500), sales.head(500).with_columns(sale_id=pl.col("sale_id") + "-again")])
+    twice = twice.with_columns(unit_id=pl.col("sale_id").str.strip_suffix("-again"))
+    folds = fitting._folds(twice, np.random.default_rng(0))
+    assert folds[:500].tolist() == folds[500:].tolist()
+    assert len(set(folds.tolist())) == 5
+
+
+def test_sales_of_a_single_day_are_refused_with_what_to_do(sales: pl.DataFrame) -> None:
+    one_day = sales.with_columns(sold_on=pl.lit(sales["sold_on"].max()))
+    with pytest.raises(fitting.TooFewSalesError, match="more days"):
+        fitting.fit(sales=one_day, attributes={}, as_of=sales["sold_on"].max())
+
+
+def test_two_poisoned_sales_in_a_hundred_move_the_median_of_all_by_two_percent_at_most(
+    split: tuple[pl.DataFrame, pl.DataFrame], young: Appraiser
+) -> None:
+    past, later = split
+    draw = pl.Series(np.random.default_rng(2).random(past.height))
+    poison = pl.when(draw < 0.01).then(10.0).when(draw < 0.02).then(0.1).otherwise(1.0)
+    ill = fitting.fit(
+        sales=past.with_columns(price=pl.col("price") * poison), attributes={}, as_of=young.as_of
+    )
+    moved = errors(ill, later) - errors(young, later)
+    assert abs(np.median(moved)) < 0.02

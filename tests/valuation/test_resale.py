@@ -1,0 +1,118 @@
+"""The laws of a resale value, on ten thousand devices that were drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from valuation import features, ledger
+from valuation.appraiser import Appraiser
+from valuation.grades import Grade
+from valuation.resale import OUTCOMES
+
+N = 10_000
+QUANTILES = slice(0, 7)
+MEAN = OUTCOMES.index("mean")
+
+
+@pytest.fixture(scope="module")
+def devices(sales: pl.DataFrame) -> pl.DataFrame:
+    """Any mixture of what devices can be, half of them of models and brands that nobody ever sold."""
+    rng = np.random.default_rng(3)
+
+    def drawn(column: str) -> pl.Series:
+        return sales[column].gather(rng.integers(0, sales.height, N))
+
+    unseen = rng.random(N) < 0.5
+    homes = sales.select("market", "currency").unique().sort("market")
+    homes = homes[rng.integers(0, homes.height, N)]
+    known = sales["sold_on"].max()
+    columns = {
+        "on": [known + timedelta(days=int(days)) for days in rng.integers(-400, 200, N)],
+        "market": homes["market"],
+        "currency": homes["currency"],
+        "category": rng.choice(["smartphone", "tablet", "laptop", "audio"], N),
+        "brand": np.where(rng.random(N) < 0.2, "Nobody", drawn("brand").to_numpy()),
+        "model": np.where(unseen, "Model X", drawn("model").to_numpy()),
+        "storage_gb": rng.choice([np.nan, 16, 64, 128, 200, 512, 4096], N),
+        "grade": rng.choice([g.name for g in Grade], N),
+        "battery_health": np.where(rng.random(N) < 0.5, np.nan, rng.random(N)),
+        "carrier_locked": rng.random(N) < 0.2,
+        "launched_on": drawn("launched_on"),
+        "launch_price": np.where(rng.random(N) < 0.3, np.nan, np.exp(rng.normal(6.5, 1, N))),
+    }
+    frame = pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
+    absent = [c for c in ledger.DEVICES.columns if c.name not in columns]
+    return frame.with_columns(pl.lit(None, ledger.DTYPES[c.kind]).alias(c.name) for c in absent)
+
+
+def table(appraiser: Appraiser, devices: pl.DataFrame) -> pl.DataFrame:
+    return features.table(devices=devices, attributes=appraiser.attributes)
+
+
+def test_no_quantile_of_a_better_grade_is_lower_and_quantiles_are_ordered(
+    appraiser: Appraiser, devices: pl.DataFrame
+) -> None:
+    ladder = appraiser.model.ladder(table=table(appraiser, devices))
+    assert ladder.shape == (N, len(Grade), len(OUTCOMES))
+    assert np.isfinite(ladder).all()
+    assert (ladder > 0).all()
+    assert (np.diff(ladder[..., : MEAN + 1], axis=1) >= 0).all()
+    assert (np.diff(ladder[..., QUANTILES], axis=2) >= 0).all()
+
+
+def standing(appraiser: Appraiser, devices: pl.DataFrame) -> np.ndarray:
+    location = appraiser.model.location
+    return location.standing(devices=location.anchor.encode(table=table(appraiser, devices)))
+
+
+BETTER: dict[str, Callable[[], pl.Expr]] = {
+    "more storage": lambda: pl.col("storage_gb") * 2,
+    "more battery": lambda: pl.col("battery_health") + (1 - pl.col("battery_health")) / 2,
+    "dearer when new": lambda: pl.col("launch_price") * 1.5,
+    "launched later": lambda: pl.col("launched_on") + timedelta(days=200),
+}
+COLUMN = {
+    "more storage": "storage_gb",
+    "more battery": "battery_health",
+    "dearer when new": "launch_price",
+    "launched later": "launched_on",
+}
+
+
+@pytest.mark.parametrize("change", BETTER)
+def test_a_better_device_never_stands_lower(appraiser: Appraiser, devices: pl.DataFrame, change: str) -> None:
+    out = devices.filter(pl.col("launched_on") + timedelta(days=200) <= pl.col("on"))
+    better = out.with_columns(BETTER[change]().alias(COLUMN[change]))
+    assert (standing(appraiser, better) >= standing(appraiser, out) - 1e-9).all()
+
+
+def test_an_unlocked_device_never_stands_lower(appraiser: Appraiser, devices: pl.DataFrame) -> None:
+    locked, free = (devices.with_columns(carrier_locked=pl.lit(state)) for state in (True, False))
+    assert (standing(appraiser, free) >= standing(appraiser, locked) - 1e-9).all()
+
+
+def test_an_unseen_model_is_valued_with_a_wider_range_and_says_what_it_rests_on(
+    appraiser: Appraiser, sales: pl.DataFrame
+) -> None:
+    one = sales.filter(pl.col("model") == sales["model"].mode().sort()[0]).head(1)
+    unseen = pl.concat(
+        [one, one.with_columns(model=pl.lit("Never Sold")), one.with_columns(brand=pl.lit("Nobody"))]
+    )
+    valued = appraiser.appraise(devices=unseen.with_columns(on=pl.col("sold_on")))
+    assert valued["basis"].to_list() == ["model", "brand", "category"]
+    assert valued["comparables"].to_list()[1:] == [0, 0]
+    assert valued["fsd"][1] > valued["fsd"][0]
+    assert valued["fsd"][2] > valued["fsd"][0]
+
+
+def test_a_backdated_value_is_not_blown_up_by_the_fading_of_the_index(
+    appraiser: Appraiser, sales: pl.DataFrame
+) -> None:
+    rows = sales.head(50)
+    early = appraiser.appraise(devices=rows.with_columns(on=pl.col("sold_on")))
+    assert np.median(np.abs(np.log(early["p50"].to_numpy() / rows["price"].to_numpy()))) < 0.2

@@ -1,0 +1,60 @@
+"""What an appraiser remembers of the devices it met."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from valuation import ledger, vocabulary
+from valuation.ledger import Attribute
+
+RAM = {"ram_gb": Attribute(name="ram_gb", direction="+", kind="number")}
+
+
+def sales(**columns: list[object]) -> pl.DataFrame:
+    rows = len(next(iter(columns.values())))
+    told = {
+        "category": ["smartphone"] * rows,
+        "brand": ["Apple"] * rows,
+        "model": ["iPhone 13"] * rows,
+        "storage_gb": [128.0] * rows,
+        "currency": ["EUR"] * rows,
+        "launched_on": [None] * rows,
+        "launch_price": [None] * rows,
+        "ram_gb": [None] * rows,
+    } | columns
+    types = {c.name: ledger.DTYPES[c.kind] for c in ledger.SALES.columns} | {"ram_gb": pl.Float64}
+    return pl.DataFrame(told, schema={name: types[name] for name in told})
+
+
+def test_spellings_of_one_variant_are_one_device_as_most_often_spelt() -> None:
+    table = sales(model=["iPhone 13", "IPHONE 13", "iPhone 13"])
+    (device,) = vocabulary.of_sales(sales=table, attributes=RAM).iter_rows(named=True)
+    assert (device["model"], device["sales"]) == ("iPhone 13", 3)
+
+
+def test_a_device_has_the_median_of_its_attributes() -> None:
+    table = sales(ram_gb=[4.0, None, 8.0, 6.0])
+    assert vocabulary.of_sales(sales=table, attributes=RAM)["ram_gb"].to_list() == [6.0]
+
+
+def test_launch_facts_come_from_the_catalogue_where_a_device_has_none() -> None:
+    (row,) = vocabulary.complete(devices=sales(model=["iphone  13"])).iter_rows(named=True)
+    assert row["launched_on"] == date(2021, 9, 24)
+
+
+def test_own_facts_go_before_the_catalogue_and_told_ones_before_both() -> None:
+    known = sales(launched_on=[date(2020, 1, 1)], launch_price=[700.0]).drop("ram_gb")
+    facts = vocabulary.facts(known=known)
+    devices = sales(launched_on=[None, date(2019, 1, 1)], launch_price=[None, None])
+    rows = vocabulary.complete(devices=devices, known=facts)
+    assert rows["launched_on"].to_list() == [date(2020, 1, 1), date(2019, 1, 1)]
+    assert rows["launch_price"].to_list() == [700.0, 700.0]
+
+
+def test_rows_keep_their_order_and_unknown_devices_stay_unknown() -> None:
+    devices = sales(model=["Nothing", "iPhone 13", "Nothing else"])
+    filled = vocabulary.complete(devices=devices)
+    assert filled["model"].to_list() == ["Nothing", "iPhone 13", "Nothing else"]
+    assert filled["launched_on"].is_null().to_list() == [True, False, True]

@@ -1,0 +1,167 @@
+"""One retrain: sales in, a judged and registered appraiser out, promoted only if it passed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from training import backtest, fitting, gate, intake, ratio_study, report
+from training.registry import Registry, Version
+from valuation import package
+from valuation.appraiser import Appraiser
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to learn from and how to judge it; the windows are at the end of the sales."""
+
+    paths: tuple[Path, ...]
+    read: intake.Intake
+    window_days: int = 28
+    origins: int | None = None
+    embargo_days: int = 0
+    max_fault_share: float = 0.02
+    seed: int = 1
+    simulated: bool = False
+    gated: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a retrain came to."""
+
+    version: Version
+    study: ratio_study.Study
+    verdict: gate.Verdict
+
+
+def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outcome:
+    """Judge a challenger on the newest sales, fit it on all, register it, and promote it if it passed."""
+    intake.refuse_above(plan.read, plan.max_fault_share)
+    sales = plan.read.good
+    predictions = rehearse(plan=plan, say=say)
+    study = ratio_study.study(predictions)
+    say("judging")
+    incumbent = _incumbent(registry, sales, predictions)
+    say(f"fitting on all {sales.height:,} sales")
+    challenger = fitting.fit(
+        sales=sales,
+        attributes=plan.read.attributes,
+        as_of=_day_after(sales),
+        seed=plan.seed,
+        simulated=plan.simulated,
+        card=card(plan=plan, study=study),
+    )
+    verdict = gate.judge(
+        study=study,
+        incumbent=incumbent,
+        fault_share=plan.read.fault_share,
+        max_fault_share=plan.max_fault_share,
+        appraiser=challenger,
+    )
+    say("registering")
+    version = _register(plan, registry, challenger, study, verdict)
+    if promote and (verdict.passed or not plan.gated):
+        registry.promote(version.version, despite_verdict=not plan.gated)
+    return Outcome(version=version, study=study, verdict=verdict)
+
+
+def rehearse(*, plan: Plan, say: Say) -> pl.DataFrame:
+    """Predict the newest sales from those before them, window by window, beside every baseline."""
+    windows = backtest.windows(
+        sales=plan.read.good,
+        window_days=plan.window_days,
+        origins=plan.origins,
+        embargo_days=plan.embargo_days,
+    )
+    return backtest.run(
+        sales=plan.read.good,
+        attributes=plan.read.attributes,
+        windows=windows,
+        seed=plan.seed,
+        progress=say,
+    )
+
+
+def card(*, plan: Plan, study: ratio_study.Study) -> dict[str, Any]:
+    """Describe an appraiser to people: what it learned from, and how well it did on sales it had not seen."""
+    sales = plan.read.good
+    return {
+        "sales": sales.height,
+        "sold_from": str(sales["sold_on"].min()),
+        "sold_to": str(sales["sold_on"].max()),
+        "markets": sorted(sales["market"].unique().to_list()),
+        "categories": sorted(sales["category"].unique().to_list()),
+        "simulated": plan.simulated,
+        "data_digest": data_digest(paths=plan.paths),
+        "seed": plan.seed,
+        "accuracy_out_of_time": study.to_json()["overall"],
+    }
+
+
+def data_digest(*, paths: tuple[Path, ...]) -> str:
+    """Name the bytes of the files learned from: one sha256."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _day_after(sales: pl.DataFrame) -> date:
+    newest: date = sales["sold_on"].max()  # type: ignore[assignment]
+    return newest + timedelta(days=1)
+
+
+def _incumbent(registry: Registry, sales: pl.DataFrame, predictions: pl.DataFrame) -> gate.Rivals | None:
+    """Judge champion and challenger on the same sales, those that the champion cannot have learned from."""
+    champion = registry.champion()
+    if champion is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        office = package.load(directory=registry.fetch(champion.version, Path(folder)))
+    return gate.rivals(champion=office, sales=sales, predictions=predictions)
+
+
+def _register(
+    plan: Plan, registry: Registry, challenger: Appraiser, study: ratio_study.Study, verdict: gate.Verdict
+) -> Version:
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder, "appraiser")
+        digest = package.save(appraiser=challenger, directory=directory)
+        reports = Path(folder, "study")
+        report.write(
+            study=study,
+            verdict=verdict,
+            directory=reports,
+            title=f"Retrain as of {challenger.as_of}",
+            simulated=plan.simulated,
+        )
+        return registry.log(
+            directory=directory,
+            params={"seed": plan.seed, "window_days": plan.window_days, "sales": plan.read.good.height},
+            measures=study.measures(),
+            tags=_tags(plan, challenger, verdict, digest),
+            files={path.name: path for path in sorted(reports.iterdir())},
+        )
+
+
+def _tags(plan: Plan, challenger: Appraiser, verdict: gate.Verdict, digest: str) -> dict[str, str]:
+    return {
+        "as_of": challenger.as_of.isoformat(),
+        "appraiser_digest": digest,
+        "data_digest": str(challenger.card["data_digest"]),
+        "simulated": json.dumps(plan.simulated),
+        "verdict": "passed" if verdict.passed else "failed",
+        "reasons": "\n".join(reason.sentence for reason in verdict.reasons),
+    }
