@@ -95,7 +95,7 @@ def judge(
         max_fault_share=max_fault_share,
         appraiser=appraiser,
     )
-    found = [(rule.name, *rule.check(case)) for rule in RULES]
+    found = ((rule.name, *rule.check(case)) for rule in RULES)
     reasons = tuple(Reason(rule=name, passed=passed, sentence=text) for name, passed, text in found)
     return Verdict(passed=all(reason.passed for reason in reasons), reasons=reasons)
 
@@ -225,9 +225,7 @@ def _grid(appraiser: Appraiser) -> np.ndarray[tuple[int, ...], np.dtype[np.float
     return values.reshape(len(Grade), GRID_DEVICES, -1).transpose(1, 0, 2)
 
 
-NO_RIVALS = (
-    f"There is no champion to compare with, or not {FEWEST_SALES} sales later than those it learnt from."
-)
+NO_RIVALS = "There is no champion, or there are not enough sales later than those it learnt from."
 
 
 def _against(check: Callable[[Rivals], tuple[bool, str]]) -> Callable[[Case], tuple[bool, str]]:
@@ -272,11 +270,7 @@ RULES: tuple[Rule, ...] = (
         check=_enough_sales,
     ),
     Rule(name="level", why="values that are high or low as a whole lose money or customers", check=_level),
-    Rule(
-        name="level of segments",
-        why="a good average can hide a brand at half its price",
-        check=_segment_level,
-    ),
+    Rule(name="level of segments", why="an average hides a brand at half its price", check=_segment_level),
     Rule(
         name="tilt",
         why="dear and cheap devices must be valued alike; PRD and PRB fail even a perfect model, this slope does not",

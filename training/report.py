@@ -1,4 +1,4 @@
-"""Writes a ratio study for machines, study.json, and for people, report.html: a page that asks no server for anything."""
+"""Writes a ratio study for machines, study.json, and for people, report.html: a page that asks no server."""
 
 from __future__ import annotations
 

@@ -15,6 +15,13 @@ FEWEST_IN_CELL = 15
 POOLED = f"other (cells under {FEWEST_IN_CELL})"
 THIN_SALES = 30
 SEED = 20_260_101
+AGE_BANDS = {  # each from this age in years on
+    "before launch": float("-inf"),
+    "under 1 year": 0.0,
+    "1 to 2 years": 1.0,
+    "2 to 4 years": 2.0,
+    "4 years and more": 4.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +53,10 @@ def _brand_tier() -> pl.Expr:
 
 def _age() -> pl.Expr:
     years = (pl.col("sold_on") - pl.col("launched_on")).dt.total_days() / DAYS_PER_YEAR
-    bands = ["before launch", "under 1 year", "1 to 2 years", "2 to 4 years", "4 years and more"]
-    band = years.cut([0, 1, 2, 4], labels=bands, left_closed=True)
-    return band.cast(pl.String).fill_null("not known")
+    begun = pl.sum_horizontal(*(years >= start for start in AGE_BANDS.values()), ignore_nulls=False)
+    return begun.replace_strict(
+        dict(enumerate(AGE_BANDS, start=1)), default="not known", return_dtype=pl.String
+    )
 
 
 def _decile_of_value() -> pl.Expr:
