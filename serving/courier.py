@@ -8,7 +8,6 @@ server; `python -m serving.courier < /dev/null` delivers once.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import signal
@@ -23,13 +22,13 @@ import structlog
 from serving import champion, logs
 from serving.champion import Pointer
 from serving.settings import Settings
-from valuation import trial
+from valuation import package, trial
 from valuation.appraiser import AppraiserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL, ALIAS, ARTIFACT = "reprise-appraiser", "champion", "appraiser"
+MODEL, ALIAS, ARTIFACT, DIGEST = "reprise-appraiser", "champion", "appraiser", "appraiser_digest"
 TRIAL_SECONDS = 60.0
 log = structlog.get_logger("courier")
 
@@ -43,54 +42,67 @@ class Courier:
 
     def __init__(self, *, client: MlflowClient, folder: Path) -> None:
         self._client, self._folder = client, folder
-        self._settled: tuple[str, str] | None = None
+        self._settled: Pointer | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def deliver(self) -> None:
-        """Fetch the champion unless it was delivered or refused before; a refusal is logged.
+        """Bring the champion unless it was delivered or refused before; a refusal is logged.
 
         Raises whatever the registry's client raises when it cannot be asked.
         """
         found = self._client.get_model_version_by_alias(MODEL, ALIAS)
-        version, run_id = str(found.version), str(found.run_id)
-        if self._settled != (version, run_id) and not self._in_place(version, run_id):
-            self._fetch(version, run_id)
-        self._settled = version, run_id
+        digest = found.tags.get(DIGEST, "")
+        wanted = Pointer(version=str(found.version), digest=digest, run_id=str(found.run_id))
+        if wanted != self._settled:
+            try:
+                self._bring(wanted)
+            except AppraiserError as error:
+                log.error("version refused", version=wanted.version, reason=str(error))
+            self._settled = wanted
 
-    def _in_place(self, version: str, run_id: str) -> bool:
-        """Whether the pointer names this version already, and its copy is whole."""
+    def _bring(self, wanted: Pointer) -> None:
+        """Turn the pointer to a version, fetched unless a whole copy of it is in the folder already."""
+        whole = self._is_whole(wanted)
+        if not whole:
+            self._fetch(wanted)
+        if not whole or not self._names(wanted):
+            wanted.write(self._folder)
+            log.info("version delivered", version=wanted.version, digest=wanted.digest)
+
+    def _is_whole(self, wanted: Pointer) -> bool:
+        directory = self._folder / wanted.digest
+        if not wanted.digest or not directory.exists():
+            return False
         try:
-            pointer = Pointer.read(self._folder)
-            if (pointer.version, pointer.run_id) != (version, run_id):
-                return False
-            _try_out(self._folder / pointer.digest)
-        except (AppraiserError, OSError):
+            _try_out(directory)
+        except AppraiserError:
             return False
         return True
 
-    def _fetch(self, version: str, run_id: str) -> None:
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".incoming-") as incoming:
-            directory = Path(self._client.download_artifacts(run_id, ARTIFACT, incoming))
-            try:
-                _try_out(directory)
-            except AppraiserError as error:
-                log.error("version refused", version=version, reason=str(error))
-                return
-            digest = self._keep(directory)
-        Pointer(version=version, digest=digest, run_id=run_id).write(self._folder)
-        log.info("version delivered", version=version, digest=digest)
+    def _names(self, wanted: Pointer) -> bool:
+        try:
+            return Pointer.read(self._folder) == wanted
+        except (AppraiserError, OSError):
+            return False
 
-    def _keep(self, directory: Path) -> str:
-        """Put a directory that was tried on the disk, then under the name of its digest."""
-        digest = hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
-        for path in (*directory.rglob("*"), directory):
-            champion.sync(path)
-        kept = self._folder / digest
-        if kept.exists():  # from an earlier term, perhaps damaged since: it goes with the rest
-            kept.rename(directory.parent / "earlier")
-        directory.rename(kept)
-        champion.sync(self._folder)
-        return digest
+    def _fetch(self, wanted: Pointer) -> None:
+        """Download and try a version, then put it on the disk and under its name, which is its digest."""
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".incoming-") as incoming:
+            directory = Path(self._client.download_artifacts(wanted.run_id, ARTIFACT, incoming))
+            _, digest = package.read_manifest(directory=directory)
+            if digest != wanted.digest:
+                raise AppraiserError(
+                    f"The files have the digest {digest[:12]}, registered was {wanted.digest[:12] or 'none'}: "
+                    "they were changed since. Retrain, or roll back."
+                )
+            _try_out(directory)
+            for path in (*directory.rglob("*"), directory):
+                champion.sync(path)
+            kept = self._folder / digest
+            if kept.exists():  # damaged, or it would not have been fetched again
+                kept.rename(directory.parent / "damaged")
+            directory.rename(kept)
+            champion.sync(self._folder)
 
 
 def _try_out(directory: Path) -> None:

@@ -45,7 +45,6 @@ _TEMPLATES.filters |= {
     "money": money,
     "day": lambda day: format_date(day, "long", locale=LOCALE),
     "instant": lambda instant: format_datetime(instant, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
-    "percent": lambda share: f"{share:.0%}",
 }
 
 

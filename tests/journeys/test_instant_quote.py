@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
+from training.registry import Registry
 
 ASK = {
     "market": "GB",
@@ -35,32 +34,12 @@ ASK = {
 }
 
 
-class Registry:
-    """MLflow on a sqlite file in the home folder."""
-
-    def __init__(self, home: Path) -> None:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        from mlflow import MlflowClient
-
-        address = f"sqlite:///{home / 'mlflow.db'}"
-        self.client = MlflowClient(tracking_uri=address, registry_uri=address)
-        self.experiment = self.client.create_experiment(
-            "reprise", artifact_location=f"file://{home}/artifacts"
-        )
-        self.client.create_registered_model("reprise-appraiser")
-
-    def promote(self, directory: Path) -> str:
-        """Register a directory as the next version and make it champion."""
-        run = self.client.create_run(self.experiment).info.run_id
-        self.client.log_artifacts(run, str(directory), "appraiser")
-        version = self.client.create_model_version("reprise-appraiser", f"runs:/{run}/appraiser", run).version
-        self.client.set_registered_model_alias("reprise-appraiser", "champion", version)
-        return str(version)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def _promote(home: Path, directory: Path) -> str:
+    """Register a directory as the next version and put it into office."""
+    registry = Registry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
+    tags = {"verdict": "passed"}
+    version = registry.log(directory=directory, params={}, measures={}, tags=tags, files={}).version
+    return registry.promote(version).version
 
 
 def _until(condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -84,17 +63,18 @@ def _children(process_id: int) -> list[str]:
     return Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
 
 
-def test_a_quote_is_promised_kept_and_survives_promotions_damage_and_restarts(
-    home: Path, pack: Any, directory: Path, start: Any
+def test_a_quote_is_promised_kept_and_outlives_promotions_and_damage(
+    tmp_path: Path, pack: Any, directory: Path, start: Any
 ) -> None:
+    home = tmp_path
+
     # Nothing is promoted yet: the server lives and is not ready.
     with start(home) as server, server.client() as client:
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
 
         # A first version is promoted; the server takes it into office and prints how to ask.
-        registry = Registry(home)
-        assert registry.promote(directory) == "1"
+        assert _promote(home, directory) == "1"
         command = shlex.split(server.read_until("curl .*", seconds=90)[0])
         headers = dict(line.split(": ") for flag, line in pairwise(command) if flag == "-H")
         printed = client.post(command[2], content=command[-1], headers=headers)
@@ -112,7 +92,7 @@ def test_a_quote_is_promised_kept_and_survives_promotions_damage_and_restarts(
         assert _memory_mib(server.process.pid) < 350
 
         # A second version takes office without a restart; the first quote stays as it was.
-        assert registry.promote(pack(level=1.5)) == "2"
+        assert _promote(home, pack(level=1.5)) == "2"
         champion = "/v1/models/champion"
         _until(lambda: client.get(champion).json()["model"]["version"] == "2")
         second = client.post("/v1/buyback/quotes", json=ASK, headers={"Idempotency-Key": "second"}).json()
@@ -121,28 +101,31 @@ def test_a_quote_is_promised_kept_and_survives_promotions_damage_and_restarts(
         assert client.post("/v1/buyback/quotes", json=ASK, headers=mine).content == first.content
 
         # A damaged version is refused; the one in office goes on.
-        damaged = shutil.copytree(directory, home / "damaged")
+        damaged = pack(level=2.0)
         trees = damaged / "trees.lgb"
         trees.write_bytes(trees.read_bytes()[: trees.stat().st_size // 2])
-        assert registry.promote(damaged) == "3"
+        assert _promote(home, damaged) == "3"
         _until(lambda: "version refused" in (home / "server.log").read_text())
         assert client.get(champion).json()["model"]["version"] == "2"
-        assert (
-            client.post("/v1/buyback/quotes", json=ASK, headers={"Idempotency-Key": "x"}).status_code == 201
-        )
+        third = client.post("/v1/buyback/quotes", json=ASK, headers={"Idempotency-Key": "third"})
+        assert third.status_code == 201
 
-        # It stops cleanly, and its courier with it.
+
+def test_quotes_and_the_champion_survive_a_restart_without_a_registry(
+    tmp_path: Path, directory: Path, start: Any, employ: Any
+) -> None:
+    employ(tmp_path, directory)
+    mine = {"Idempotency-Key": "mine"}
+    with start(tmp_path) as server, server.client() as client:
+        first = client.post("/v1/buyback/quotes", json=ASK, headers=mine)
         couriers = _children(server.process.pid)
         assert couriers
         assert server.stop() == 0
         _until(lambda: not any(Path(f"/proc/{courier}").exists() for courier in couriers), seconds=10)
 
-    # The registry is away: the server starts from its own copy, and the quote is still the same.
-    (home / "mlflow.db").rename(home / "mlflow.away")
-    with start(home) as server, server.client() as client:
+    with start(tmp_path) as server, server.client() as client:
         assert client.get("/readyz").status_code == 200
-        assert client.get(champion).json()["model"]["version"] == "2"
-        assert client.get(f"/v1/buyback/quotes/{quote['quote_id']}").json() == quote
+        assert client.get(f"/v1/buyback/quotes/{first.json()['quote_id']}").json() == first.json()
         assert client.post("/v1/buyback/quotes", json=ASK, headers=mine).content == first.content
         assert server.stop() == 0
 

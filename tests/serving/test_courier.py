@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from serving import champion, courier
 from serving.champion import Pointer
 from serving.courier import Courier, RegistryAway
-from valuation import trial
+from valuation import package, trial
 from valuation.appraiser import AppraiserError
 
 
@@ -28,20 +29,23 @@ class Registry:
     downloads: int = 0
     away: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
         if self.away:
             raise ConnectionError("no registry")
         self.asked.append((name, alias))
-        return SimpleNamespace(version=self.version, run_id=self.run_id)
+        return SimpleNamespace(version=self.version, run_id=self.run_id, tags=self.tags[self.run_id])
 
     def download_artifacts(self, run_id: str, path: str, to: str) -> str:
         self.downloads += 1
         return str(shutil.copytree(self.runs / run_id, Path(to) / path))
 
-    def register(self, version: str, run_id: str, text: str = "{}") -> None:
+    def register(self, version: str, run_id: str, text: str = "") -> None:
         (self.runs / run_id / "deep").mkdir(parents=True)
-        (self.runs / run_id / "manifest.json").write_text(f'{{"run": "{run_id}"}}{text}')
+        manifest = json.dumps({"format": package.FORMAT, "run": run_id, "text": text})
+        (self.runs / run_id / "manifest.json").write_text(manifest)
+        self.tags[run_id] = {"appraiser_digest": hashlib.sha256(manifest.encode()).hexdigest()}
         (self.runs / run_id / "deep" / "trees.txt").write_text("tree")
         self.version, self.run_id = version, run_id
 
@@ -132,13 +136,23 @@ def test_a_promotion_is_delivered_and_the_earlier_copy_kept(
     assert (folder / first.digest).exists()
 
 
-def test_a_roll_back_is_a_delivery(registry: Registry, folder: Path, delivering: Courier) -> None:
+def test_a_roll_back_needs_no_download(registry: Registry, folder: Path, delivering: Courier) -> None:
     delivering.deliver()
     registry.register("2", "two")
     delivering.deliver()
     registry.version, registry.run_id = "1", "one"
     delivering.deliver()
     assert Pointer.read(folder).version == "1"
+    assert registry.downloads == 2
+
+
+@pytest.mark.parametrize("tags", [{}, {"appraiser_digest": "e" * 64}], ids=["no digest", "another digest"])
+def test_files_changed_after_they_were_registered_are_refused(
+    registry: Registry, folder: Path, delivering: Courier, tags: dict[str, str]
+) -> None:
+    registry.tags["one"] = tags
+    delivering.deliver()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_version_that_fails_its_trial_is_refused_once_and_nothing_turns(
