@@ -9,6 +9,7 @@ from datetime import datetime
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -44,7 +45,6 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        responses={422: {"model": replies.Problem}},
     )
     desk = Desk(champion=champion, quotes=quotes, now=now)
     app.include_router(api.router(desk))
@@ -52,7 +52,17 @@ def create_app(
     app.add_middleware(Guard, hosts=settings.allowed_hosts, entries=api.ENTRIES | page.ENTRIES)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
+    _describe_problems(app)
     return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the shapes of problems to /openapi.json: FastAPI itself knows only those of application/json."""
+    _, described = models_json_schema(
+        [(replies.Problem, "serialization"), (replies.UnknownDevice, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    app.openapi()["components"]["schemas"] |= described["$defs"]
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,15 @@ def test_every_reply_has_exactly_the_fields_of_its_shape(
     shape.model_validate_json(answer.content, extra="forbid")
     assert set(answer.json()) == set(shape.model_fields)
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_every_shape_that_the_description_names_is_in_it(client: TestClient) -> None:
+    described = client.get("/openapi.json")
+    named = set(re.findall("#/components/schemas/([A-Za-z]+)", described.text))
+    schemas = described.json()["components"]["schemas"]
+    assert named <= set(schemas)
+    assert {"Problem", "UnknownDevice"} <= named
+    assert "HTTPValidationError" not in schemas
 
 
 def test_no_reply_has_a_field_with_a_default(client: TestClient) -> None:
