@@ -187,9 +187,10 @@ def _faults(case: Case) -> tuple[bool, str]:
 
 def _ladder(case: Case) -> tuple[bool, str]:
     values = _grid(case.appraiser)
+    quantiles = values[..., :-1]
     wrong = {
-        "quantiles out of order": int((np.diff(values[..., :-1], axis=2) < 0).any(axis=2).sum()),
-        "better grades worth less": int((np.diff(values, axis=1) < 0).any(axis=2).sum()),
+        "quantiles out of order": int((quantiles[..., 1:] < quantiles[..., :-1]).any(axis=2).sum()),
+        "better grades worth less": int((values[:, 1:] < values[:, :-1]).any(axis=2).sum()),
         "values that are no number above zero": int(
             (~(np.isfinite(values) & (values > 0))).any(axis=2).sum()
         ),
