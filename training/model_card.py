@@ -11,7 +11,7 @@ SIMULATED = "**Learned from simulated sales: its values are nobody's prices.**"
 def markdown(*, manifest: Mapping[str, Any], tags: Mapping[str, str], measures: Mapping[str, float]) -> str:
     """Write the card of an appraiser by its manifest, the tags of its version and the measures of its study."""
     parts = {
-        "Learned from": _bullets({k: v for k, v in manifest["card"].items() if not isinstance(v, Mapping)}),
+        "Learned from": _bullets({k: v for k, v in manifest["card"].items() if not _is_table(v)}),
         "Looks at": _bullets(
             {"features": manifest["features"], "attributes": sorted(manifest["attributes"])}
         ),
@@ -25,6 +25,12 @@ def markdown(*, manifest: Mapping[str, Any], tags: Mapping[str, str], measures: 
     ]
     lines = [*title, *(line for name, part in parts.items() for line in ("", f"## {name}", *part))]
     return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is the study, or another table: the card has the measures of the study in a place of their own."""
+    members = value if isinstance(value, list) else [value]
+    return any(isinstance(member, Mapping) for member in members)
 
 
 def _bullets(facts: Mapping[str, Any]) -> list[str]:

@@ -255,9 +255,10 @@ class Registry:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
+            told = f"MLflow at {self._uri} could not {doing}: {str(error).splitlines()[0]}"
             raise RegistryError(
-                f"MLflow at {re.sub('//[^/@]*@', '//', self._uri)} could not {doing}: {str(error).splitlines()[0]} "
-                "Check REPRISE_HOME and REPRISE_TRACKING_URI; a damaged store is restored from its backup."
+                re.sub(r"//[^/@\s]*@", "//", told)  # user and password
+                + " Check REPRISE_HOME and REPRISE_TRACKING_URI; a damaged store is restored from its backup."
             ) from error
 
 

@@ -16,7 +16,12 @@ def _card(simulated: bool = False) -> str:
         "simulated": simulated,
         "features": ["age_years", "ram_gb"],
         "attributes": {},
-        "card": {"sales": 1200, "markets": ["DE", "GB"], "accuracy": {"mdape": 0.1}},
+        "card": {
+            "sales": 1200,
+            "markets": ["DE", "GB"],
+            "accuracy": [{"mdape": 0.1}],
+            "spread": {"width": 0.1},
+        },
     }
     tags = {"verdict": "failed", "reasons": "too wide\ntoo few", "appraiser_digest": "abc"}
     return model_card.markdown(manifest=manifest, tags=tags, measures={"mdape": 0.123456})
@@ -51,3 +56,7 @@ def test_facts_and_measures_are_one_line_each() -> None:
         "- digest of the manifest: abc",
     ):
         assert lines.count(line) == 1
+
+
+def test_a_table_on_the_card_is_left_to_the_study() -> None:
+    assert "accuracy" not in _card() and "spread" not in _card()
