@@ -34,7 +34,7 @@ RUNGS = (
 )
 ONE_HOT = ("market", "category", "brand", "grade")
 RIDGE = 1e-6  # per row, so that columns that say the same do not stop the solver
-THREADS = 2
+THREADS = 1  # two that wait for each other on a busy machine are slower, many times so
 
 
 def model_median(train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Floats:
