@@ -168,7 +168,8 @@ def _baselines(case: Case) -> tuple[bool, str]:
     ours, gaps = case.study.model.mdape, case.study.gaps
     lost = [f"{name} by {low:.2%} to {high:.2%}" for name, (low, high) in gaps.items() if low > 0]
     figures = ", ".join(f"{name} {m.mdape:.2%}" for name, m in case.study.baselines.items())
-    ending = f"beyond chance better are {', '.join(lost)}" if lost else "none is better beyond chance"
+    lower = sum(m.mdape < ours for m in case.study.baselines.values())
+    ending = f"{lower} lower, beyond chance {', '.join(lost) or 'none'}"
     return not lost, f"The median error is {ours:.2%}; that of the baselines: {figures}; {ending}."
 
 
