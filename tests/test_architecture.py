@@ -57,7 +57,18 @@ def test_valuation_knows_no_house_and_the_houses_do_not_know_each_other(path: Pa
 
 @pytest.mark.parametrize("path", sorted((ROOT / "valuation").glob("*.py")), ids=lambda p: p.stem)
 def test_valuation_imports_no_framework_and_reads_no_clock(path: Path) -> None:
-    banned = {"fastapi", "starlette", "uvicorn", "mlflow", "sqlalchemy", "typer", "os", "time", "socket", "httpx2"}
+    banned = {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "mlflow",
+        "sqlalchemy",
+        "typer",
+        "os",
+        "time",
+        "socket",
+        "httpx2",
+    }
     assert {name.split(".")[0] for name in imported(path)} & banned == set()
     assert not re.search(r"\b(today|now|utcnow)\(", path.read_text("utf-8"))
 
@@ -69,7 +80,12 @@ def test_mlflow_is_imported_in_one_module_of_each_house() -> None:
 
 def test_nothing_unpickles_or_lets_mlflow_load_a_model() -> None:
     for path in MODULES:
-        assert {n.split(".")[0] for n in imported(path)} & {"pickle", "cloudpickle", "joblib", "dill"} == set()
+        assert {n.split(".")[0] for n in imported(path)} & {
+            "pickle",
+            "cloudpickle",
+            "joblib",
+            "dill",
+        } == set()
         assert "load_model" not in path.read_text("utf-8"), path
 
 
@@ -95,6 +111,11 @@ def test_the_wheel_holds_the_three_houses_with_their_data_and_no_mlflow(tmp_path
     names = set(zipfile.ZipFile(wheel).namelist())
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == set(HOUSES)
-    data = [p for house in HOUSES for p in (ROOT / house).rglob("*") if p.suffix in {".toml", ".csv", ".j2", ".css", ".html"}]
+    data = [
+        p
+        for house in HOUSES
+        for p in (ROOT / house).rglob("*")
+        if p.suffix in {".toml", ".csv", ".j2", ".css", ".html"}
+    ]
     assert data
     assert {str(p.relative_to(ROOT)) for p in data} <= names

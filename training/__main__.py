@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from training import backtest, devices, fitting, intake, mapping, ratio_study, report, retrain, simulator
-from training.registry import Registry, RegistryError
+from training.registry import Registry
+from training.version import RegistryError
 from valuation import ledger, package
 from valuation.appraiser import AppraiserError
 
@@ -24,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(soft_wrap=True)
+WIDE = 120  # columns at least, so that no table is cut where the output is no terminal
+out = Console(soft_wrap=True, width=max(WIDE, Console().width))
 err = Console(stderr=True, soft_wrap=True)
 
 REFUSALS = (
@@ -34,6 +36,7 @@ REFUSALS = (
     fitting.TooFewSalesError,
     intake.IntakeError,
     ledger.LedgerError,
+    ratio_study.StudyError,
     mapping.MappingError,
     simulator.SimulatorError,
 )
@@ -102,7 +105,7 @@ def _read(path: Path, kind: str, map_path: Path | None, as_of: datetime | None) 
 def _print(frame: Any, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for name in frame.columns:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for row in frame.iter_rows():
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
     out.print(table, markup=False)
@@ -232,11 +235,9 @@ def demo(home: Home = HERE, tracking_uri: Uri = "", seed: Seed = 1) -> None:
         out.print("No champion yet: training on a SIMULATED market, so that there is something to look at.")
         with tempfile.TemporaryDirectory() as folder, progress() as say:
             say("simulating a market")
-            simulator.write(simulator.simulate(sales=DEMO_SALES, seed=seed), Path(folder))
-            path = Path(folder, "sales.parquet")
-            plan = retrain.Plan(
-                paths=(path,), read=_read(path, "sales", None, None), origins=2, seed=seed, simulated=True
-            )
+            path = simulator.write(simulator.simulate(sales=DEMO_SALES, seed=seed), Path(folder))
+            read = intake.read(path=path, contract=ledger.SALES, mapping=None, as_of=None)
+            plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed, simulated=True)
             outcome = retrain.retrain(plan=plan, registry=registry, promote=True, say=say)
     _tell(outcome)
     raise typer.Exit(0 if outcome.verdict.passed else 1)
@@ -250,7 +251,9 @@ def models(home: Home = HERE, tracking_uri: Uri = "") -> None:
     """List the registered appraisers, newest first, and which is in office."""
     with refusing():
         versions = _registry(home, tracking_uri).versions()
-    table = Table("version", "office", "verdict", "as of", "sales", "n", "MdAPE", "cover 90", "data")
+    table = Table()
+    for name in ("version", "office", "verdict", "as of", "sales", "n", "MdAPE", "cover 90", "data"):
+        table.add_column(name, no_wrap=True)
     for version in versions:
         table.add_row(*version.row())
     out.print(

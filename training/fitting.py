@@ -33,18 +33,18 @@ LONGEST_LAG_DAYS = 28  # a served value is up to this much newer than the last s
 ORIGINS = (0.4, 0.6, 0.8)  # of the sales, in time: where rehearsals start
 LONGEST_LATE_DAYS = 120
 HIDDEN_SHARE = 0.08  # of the sales, whole models: what an unseen model would have looked like
-TREES = 300
+TREES = 500
 HUBER_SHARE = 1.5  # of the robust spread
 LEAST_NOISE = 0.03  # in log price
 SHARES = (0.5, 0.75, 1.0)  # of the anchor: the trees learn the rest
 PARAMETERS = {
     "objective": "huber",
-    "learning_rate": 0.05,
+    "learning_rate": 0.03,
     "num_leaves": 15,
     "min_data_in_leaf": 10,
     "lambda_l2": 5.0,
     "path_smooth": 5.0,
-    "feature_fraction": 0.7,
+    "feature_fraction": 0.4,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "monotone_constraints_method": "intermediate",
@@ -87,7 +87,7 @@ def fit(
     attributes: Mapping[str, Attribute],
     as_of: date,
     seed: int = 1,
-    threads: int = 2,
+    threads: int = 1,
     simulated: bool = False,
     card: Mapping[str, Any] = MappingProxyType({}),
 ) -> Appraiser:

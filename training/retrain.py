@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from training import backtest, fitting, gate, intake, ratio_study, report
-from training.registry import Registry, Version
+from training.registry import Registry
+from training.version import Version
 from valuation import package
 from valuation.appraiser import Appraiser
 
@@ -46,13 +46,17 @@ class Outcome:
 
 
 def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outcome:
-    """Judge a challenger on the newest sales, fit it on all, register it, and promote it if it passed."""
+    """Judge a challenger on the newest sales, fit it on all, register it, and promote it if it passed.
+
+    Nobody's promotion made meanwhile is replaced unseen: RegistryError where the champion has changed.
+    """
+    champion = registry.champion()
     intake.refuse_above(plan.read, plan.max_fault_share)
     sales = plan.read.good
     predictions = rehearse(plan=plan, say=say)
     study = ratio_study.study(predictions)
     say("judging")
-    incumbent = _incumbent(registry, sales, predictions)
+    incumbent = _incumbent(registry, champion, sales, predictions)
     say(f"fitting on all {sales.height:,} sales")
     challenger = fitting.fit(
         sales=sales,
@@ -72,7 +76,11 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
     say("registering")
     version = _register(plan, registry, challenger, study, verdict)
     if promote and (verdict.passed or not plan.gated):
-        registry.promote(version.version, despite_verdict=not plan.gated)
+        registry.promote(
+            version.version,
+            expected=champion.version if champion else None,
+            despite_verdict=not plan.gated,
+        )
     return Outcome(version=version, study=study, verdict=verdict)
 
 
@@ -123,9 +131,10 @@ def _day_after(sales: pl.DataFrame) -> date:
     return newest + timedelta(days=1)
 
 
-def _incumbent(registry: Registry, sales: pl.DataFrame, predictions: pl.DataFrame) -> gate.Rivals | None:
+def _incumbent(
+    registry: Registry, champion: Version | None, sales: pl.DataFrame, predictions: pl.DataFrame
+) -> gate.Rivals | None:
     """Judge champion and challenger on the same sales, those that the champion cannot have learned from."""
-    champion = registry.champion()
     if champion is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +147,7 @@ def _register(
 ) -> Version:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder, "appraiser")
-        digest = package.save(appraiser=challenger, directory=directory)
+        package.save(appraiser=challenger, directory=directory)
         reports = Path(folder, "study")
         report.write(
             study=study,
@@ -151,17 +160,14 @@ def _register(
             directory=directory,
             params={"seed": plan.seed, "window_days": plan.window_days, "sales": plan.read.good.height},
             measures=study.measures(),
-            tags=_tags(plan, challenger, verdict, digest),
+            tags=_tags(challenger, verdict),
             files={path.name: path for path in sorted(reports.iterdir())},
         )
 
 
-def _tags(plan: Plan, challenger: Appraiser, verdict: gate.Verdict, digest: str) -> dict[str, str]:
+def _tags(challenger: Appraiser, verdict: gate.Verdict) -> dict[str, str]:
     return {
-        "as_of": challenger.as_of.isoformat(),
-        "appraiser_digest": digest,
         "data_digest": str(challenger.card["data_digest"]),
-        "simulated": json.dumps(plan.simulated),
         "verdict": "passed" if verdict.passed else "failed",
         "reasons": "\n".join(reason.sentence for reason in verdict.reasons),
     }
