@@ -141,12 +141,13 @@ def read_manifest(*, directory: Path) -> tuple[dict[str, Any], str]:
     content = _bytes(directory, MANIFEST)
     try:
         manifest = json.loads(content)
+        manifest["files"] = {name: dict(file) for name, file in manifest["files"].items()}
         if manifest["format"] != FORMAT:
             raise AppraiserError(
                 f"{directory / MANIFEST} has format {manifest['format']!r}; this version reads format {FORMAT}. "
                 "Retrain, or use the version of Reprise that packed it."
             )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, AppraiserError):
             raise
         raise AppraiserError(
@@ -170,7 +171,7 @@ def _bytes(directory: Path, name: str) -> bytes:
 
 def _verified(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
     content = _bytes(directory, name)
-    stated = manifest.get("files", {}).get(name, {})
+    stated = manifest["files"].get(name, {})
     if len(content) != stated.get("bytes") or _sha256(content) != stated.get("sha256"):
         raise AppraiserError(
             f"{directory / name} is not the file that was packed: {len(content)} bytes with sha256 "
