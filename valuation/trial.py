@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from valuation import package
+from valuation import ledger, package
 from valuation.appraiser import Appraiser, AppraiserError
+from valuation.grades import Grade
 from valuation.resale import OUTCOMES
 
 TOLERANCE = 1e-6  # relative: the same trees on another machine
@@ -48,12 +49,28 @@ def differences(*, appraiser: Appraiser, golden: pl.DataFrame) -> pl.DataFrame:
     return golden.with_columns(p50_now=now["p50"]).filter(pl.Series(far))
 
 
+def explained(*, appraiser: Appraiser, golden: pl.DataFrame) -> None:
+    """Value and explain the first golden row alone: the way through LightGBM that a table does not take."""
+    row = golden.row(0, named=True)
+    known = {*(c.name for c in ledger.DEVICES.columns), *appraiser.attributes}
+    place = {"market", "currency", "grade", "on", "sold_on", "condition"}
+    appraiser.appraise_one(
+        device={name: row[name] for name in known - place},
+        market=row["market"],
+        currency=row["currency"],
+        grade=Grade[row["grade"]],
+        on=row["on"],
+    )
+
+
 def main(directory: str) -> None:
     """Open the directory and end with a complaint where it does not value as it did when it was packed."""
     path = Path(directory)
     try:
         found = package.load(directory=path)
-        other = differences(appraiser=found, golden=pl.read_parquet(path / package.GOLDEN))
+        golden = pl.read_parquet(path / package.GOLDEN)
+        other = differences(appraiser=found, golden=golden)
+        explained(appraiser=found, golden=golden)
     except AppraiserError as error:
         sys.exit(str(error))
     if other.height:
