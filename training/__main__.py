@@ -216,7 +216,8 @@ def retrain_(
 
 
 def _tell(outcome: retrain.Outcome) -> None:
-    _print(outcome.study.table(), "Out of time")
+    learned = " on a SIMULATED market" if outcome.version.simulated else ""
+    _print(outcome.study.table(), f"Out of time{learned}")
     out.print(f"Verdict: {'passed' if outcome.verdict.passed else 'FAILED'}", style="bold")
     for reason in outcome.verdict.reasons:
         out.print(f"  {'ok ' if reason.passed else 'NO '} {reason.sentence}", markup=False, highlight=False)
