@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import polars as pl
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from training import backtest, devices, fitting, intake, mapping, ratio_study, report, retrain, simulator
+from training import devices, intake, mapping, ratio_study, report, retrain, screen, simulator
 from training.registry import Registry
-from training.version import RegistryError
-from valuation import ledger, package
-from valuation.appraiser import AppraiserError
+from valuation import ledger, package, trial
+from valuation.appraiser import NAME
 
 app = typer.Typer(
     help="Learn what refurbished devices sell for, judge it honestly, and put it into office.",
@@ -25,21 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-WIDE = 120  # columns at least, so that no table is cut where the output is no terminal
-out = Console(soft_wrap=True, width=max(WIDE, Console().width))
-err = Console(stderr=True, soft_wrap=True)
 
-REFUSALS = (
-    AppraiserError,
-    RegistryError,
-    backtest.BacktestError,
-    fitting.TooFewSalesError,
-    intake.IntakeError,
-    ledger.LedgerError,
-    ratio_study.StudyError,
-    mapping.MappingError,
-    simulator.SimulatorError,
-)
+HERE = Path(".reprise")
+DEMO_SALES = 12_000
 
 Home = Annotated[Path, typer.Option(envvar="REPRISE_HOME", help="Where registry and artefacts live.")]
 Uri = Annotated[
@@ -47,6 +31,7 @@ Uri = Annotated[
     typer.Option("--tracking-uri", envvar="REPRISE_TRACKING_URI", help="MLflow store; default in the home."),
 ]
 Sales = Annotated[Path, typer.Option(help="SALES: csv, csv.gz or parquet.")]
+Other = Annotated[Path | None, typer.Option(help="Audited beside the sales; not learned from yet.")]
 Map = Annotated[Path | None, typer.Option("--map", help="Mapping file that turns your table into SALES.")]
 AsOf = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day that may occur; default today.")
@@ -59,56 +44,30 @@ Embargo = Annotated[int, typer.Option(min=0, help="Days before a window that wer
 MaxFaults = Annotated[
     float, typer.Option(min=0, max=1, help="Share of faulty rows above which nothing is trained.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-HERE = Path(".reprise")
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a refusal into its reasons and exit code 1."""
-    try:
-        yield
-    except REFUSALS as error:
-        err.print(f"Refused: {error}", markup=False, highlight=False)
-        raise typer.Exit(1) from None
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, and how long it took."""
-    with err.status("starting") as status:
-
-        def say(step: str) -> None:
-            status.update(step)
-            err.log(step, highlight=False)
-
-        yield say
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def _registry(home: Path, uri: str) -> Registry:
     home.mkdir(parents=True, exist_ok=True)
-    return Registry(
-        tracking_uri=uri or f"sqlite:///{home.absolute() / 'mlflow.db'}",
-        artifacts=home.absolute() / "artifacts",
-    )
-
-
-def _day(as_of: datetime | None) -> date:
-    return as_of.date() if as_of else datetime.now(UTC).date()
+    store = uri or f"sqlite:///{home.absolute() / 'mlflow.db'}"
+    return Registry(tracking_uri=store, artifacts=home.absolute() / "artifacts")
 
 
 def _read(path: Path, kind: str, map_path: Path | None, as_of: datetime | None) -> intake.Intake:
     chosen = mapping.load(map_path) if map_path else None
-    return intake.read(path=path, contract=ledger.CONTRACTS[kind], mapping=chosen, as_of=_day(as_of))
+    day: date = as_of.date() if as_of else datetime.now(UTC).date()
+    return intake.read(path=path, contract=ledger.CONTRACTS[kind], mapping=chosen, as_of=day)
 
 
-def _print(frame: Any, title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for name in frame.columns:
-        table.add_column(name, no_wrap=True)
-    for row in frame.iter_rows():
-        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
-    out.print(table, markup=False)
+def _audit_beside(
+    listings: Path | None, quotes: Path | None, as_of: datetime | None, max_faults: float
+) -> None:
+    """Refuse what is wrong with the tables that come with the sales."""
+    for kind, path in (("listings", listings), ("quotes", quotes)):
+        if path is not None:
+            read = _read(path, kind, None, as_of)
+            intake.refuse_above(read, max_faults)
+            screen.say(f"{path}: {read.good.height:,} good {kind}; nothing is learned from them yet")
 
 
 @app.command()
@@ -118,36 +77,44 @@ def check(
     map_path: Map = None,
     as_of: AsOf = None,
     faults: Annotated[
-        Path | None, typer.Option(help="Where to write the faults; default beside each file.")
+        Path | None, typer.Option(help="Where to write the faults; default beside the file.")
     ] = None,
 ) -> None:
     """Audit tables: print the rules broken, and write every fault with row, rule and value."""
     if kind not in ledger.CONTRACTS:
         raise typer.BadParameter(f"{kind!r} is no table; there are {', '.join(ledger.CONTRACTS)}.")
-    broken = False
-    for path in files:
-        with refusing():
-            read = _read(path, kind, map_path, as_of)
-        out.print(
-            f"{path}: {read.read:,} rows, {read.good.height:,} good, {read.faults['row'].n_unique():,} faulty, "
-            f"{read.aside.height:,} set aside",
-            highlight=False,
+    if faults and len(files) > 1:
+        raise typer.BadParameter("--faults names one file; audit one table at a time, or leave it out.")
+    with screen.refusing():
+        clean = [_checked(path, _read(path, kind, map_path, as_of), faults) for path in files]
+    raise typer.Exit(0 if all(clean) else 1)
+
+
+def _checked(path: Path, read: intake.Intake, faults: Path | None) -> bool:
+    screen.say(
+        f"{path}: {read.read:,} rows, {read.good.height:,} good, {read.faults['row'].n_unique():,} faulty, "
+        f"{read.aside.height:,} set aside"
+    )
+    if read.aside.height:
+        counted = (
+            read.aside.group_by("rule").agg(rows=pl.len()).sort("rows", "rule", descending=[True, False])
         )
-        if read.faults.height:
-            broken = True
-            _print(intake.broken_rules(read.faults), "Rules broken")
-            target = faults or path.with_name(f"{path.name}.faults.csv")
-            devices.write(table=read.faults, path=target)
-            out.print(f"Faults written to {target}", highlight=False)
-        if read.aside.height:
-            _print(read.aside.group_by("rule").len().sort("len", descending=True), "Set aside by the mapping")
-    raise typer.Exit(int(broken))
+        screen.table(counted, "Set aside by the mapping")
+    if read.faults.is_empty():
+        return True
+    screen.table(intake.broken_rules(read.faults), "Rules broken")
+    target = faults or path.with_name(f"{path.name}.faults.csv")
+    devices.write(table=read.faults, path=target)
+    screen.say(f"Faults written to {target}")
+    return False
 
 
 @app.command(name="backtest")
 def backtest_(
     sales: Sales,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for predictions, study and report.")],
+    listings: Other = None,
+    quotes: Other = None,
     map_path: Map = None,
     as_of: AsOf = None,
     window_days: WindowDays = 28,
@@ -157,8 +124,9 @@ def backtest_(
     seed: Seed = 1,
 ) -> None:
     """Predict past sales from those before them, and study the errors beside the baselines'."""
-    with refusing(), progress() as say:
-        say("reading")
+    with screen.refusing(), screen.progress() as step:
+        step("reading")
+        _audit_beside(listings, quotes, as_of, max_faults)
         plan = retrain.Plan(
             paths=(sales,),
             read=_read(sales, "sales", map_path, as_of),
@@ -168,21 +136,21 @@ def backtest_(
             max_fault_share=max_faults,
             seed=seed,
         )
-        intake.refuse_above(plan.read, max_faults)
-        predictions = retrain.rehearse(plan=plan, say=say)
+        predictions = retrain.rehearse(plan=plan, say=step)
         study = ratio_study.study(predictions)
         out_dir.mkdir(parents=True, exist_ok=True)
         predictions.write_parquet(out_dir / "predictions.parquet")
-        report.write(
-            study=study, verdict=None, directory=out_dir, title=f"Backtest of {sales.name}", simulated=False
-        )
-    _print(study.table(), "Out of time")
-    out.print(f"Written to {out_dir}: predictions.parquet, study.json, report.html", highlight=False)
+        title = f"Backtest of {sales.name}"
+        report.write(study=study, verdict=None, directory=out_dir, title=title, simulated=plan.is_simulated)
+    screen.table(study.table(), f"Out of time{plan.where}")
+    screen.say(f"Written to {out_dir}: predictions.parquet, study.json, report.html")
 
 
 @app.command(name="retrain")
 def retrain_(
     sales: Sales,
+    listings: Other = None,
+    quotes: Other = None,
     map_path: Map = None,
     as_of: AsOf = None,
     promote: Annotated[bool, typer.Option("--promote", help="Put it into office if it passed.")] = False,
@@ -198,8 +166,9 @@ def retrain_(
     tracking_uri: Uri = "",
 ) -> None:
     """Audit, judge, fit, register; promote only what passed."""
-    with refusing(), progress() as say:
-        say("reading")
+    with screen.refusing(), screen.progress() as step:
+        step("reading")
+        _audit_beside(listings, quotes, as_of, max_faults)
         plan = retrain.Plan(
             paths=(sales,),
             read=_read(sales, "sales", map_path, as_of),
@@ -210,56 +179,49 @@ def retrain_(
             seed=seed,
             gated=not no_gate,
         )
-        outcome = retrain.retrain(plan=plan, registry=_registry(home, tracking_uri), promote=promote, say=say)
-    _tell(outcome)
+        outcome = retrain.retrain(
+            plan=plan, registry=_registry(home, tracking_uri), promote=promote, say=step
+        )
+    _tell(plan, outcome)
     raise typer.Exit(0 if outcome.verdict.passed or no_gate else 1)
 
 
-def _tell(outcome: retrain.Outcome) -> None:
-    learned = " on a SIMULATED market" if outcome.version.simulated else ""
-    _print(outcome.study.table(), f"Out of time{learned}")
-    out.print(f"Verdict: {'passed' if outcome.verdict.passed else 'FAILED'}", style="bold")
-    for reason in outcome.verdict.reasons:
-        out.print(f"  {'ok ' if reason.passed else 'NO '} {reason.sentence}", markup=False, highlight=False)
-    out.print(f"Registered as version {outcome.version.version}", highlight=False)
+def _tell(plan: retrain.Plan, outcome: retrain.Outcome) -> None:
+    screen.table(outcome.study.table(), f"Out of time{plan.where}")
+    screen.verdict(outcome.verdict)
+    office = ", in office" if outcome.promoted else ", not in office"
+    screen.say(f"Registered as version {outcome.version.version}{office}")
 
 
 @app.command()
 def demo(home: Home = HERE, tracking_uri: Uri = "", seed: Seed = 1) -> None:
     """Train on a small simulated market and put the result into office, unless there is a champion."""
-    with refusing():
+    with screen.refusing():
         registry = _registry(home, tracking_uri)
         champion = registry.champion()
         if champion is not None:
-            out.print(f"Version {champion.version} is in office; nothing to do.", highlight=False)
+            screen.say(f"Version {champion.version} is in office; nothing to do.")
             return
-        out.print("No champion yet: training on a SIMULATED market, so that there is something to look at.")
-        with tempfile.TemporaryDirectory() as folder, progress() as say:
-            say("simulating a market")
+        screen.say("No champion yet: training on a SIMULATED market, so that there is something to look at.")
+        with tempfile.TemporaryDirectory() as folder, screen.progress() as step:
+            step("simulating a market")
             path = simulator.write(simulator.simulate(sales=DEMO_SALES, seed=seed), Path(folder))
             read = intake.read(path=path, contract=ledger.SALES, mapping=None, as_of=None)
-            plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed, simulated=True)
-            outcome = retrain.retrain(plan=plan, registry=registry, promote=True, say=say)
-    _tell(outcome)
+            plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed)
+            outcome = retrain.retrain(plan=plan, registry=registry, promote=True, say=step)
+    _tell(plan, outcome)
     raise typer.Exit(0 if outcome.verdict.passed else 1)
-
-
-DEMO_SALES = 12_000
 
 
 @app.command()
 def models(home: Home = HERE, tracking_uri: Uri = "") -> None:
     """List the registered appraisers, newest first, and which is in office."""
-    with refusing():
-        versions = _registry(home, tracking_uri).versions()
-    table = Table()
-    for name in ("version", "office", "verdict", "as of", "sales", "n", "MdAPE", "cover 90", "data"):
-        table.add_column(name, no_wrap=True)
-    for version in versions:
-        table.add_row(*version.row())
-    out.print(
-        table if versions else "No appraiser is registered yet. Run: reprise retrain --sales FILE --promote"
-    )
+    with screen.refusing():
+        found = _registry(home, tracking_uri).versions()
+    if found:
+        screen.versions(found)
+    else:
+        screen.say("No appraiser is registered yet. Run: reprise retrain --sales FILE --promote")
 
 
 @app.command()
@@ -272,45 +234,48 @@ def promote(
     tracking_uri: Uri = "",
 ) -> None:
     """Put a registered version into office."""
-    with refusing():
+    with screen.refusing():
         _registry(home, tracking_uri).promote(version, despite_verdict=no_gate)
-    out.print(f"Version {version} is in office.", highlight=False)
+    screen.say(f"Version {version} is in office.")
 
 
 @app.command()
 def rollback(home: Home = HERE, tracking_uri: Uri = "") -> None:
     """Put the champion before this one back into office."""
-    with refusing():
+    with screen.refusing():
         version = _registry(home, tracking_uri).rollback()
-    out.print(f"Version {version.version} is in office again.", highlight=False)
+    screen.say(f"Version {version.version} is in office again.")
 
 
 @app.command()
 def appraise(
     devices_path: Annotated[Path, typer.Option("--devices", help="The SALES columns without price.")],
     on: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="Day of the value; a column `on` overrides it.")
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="Day of the value; a column `on` overrides it."),
     ],
     out_path: Annotated[Path, typer.Option("--out", help="csv or parquet; one row per row, in order.")],
-    appraiser: Annotated[str, typer.Option(help="A directory, a version, or nothing for the champion.")] = "",
+    appraiser: Annotated[
+        str, typer.Option(help="A directory, a version, models:/NAME/VERSION; default the champion.")
+    ] = "",
     map_path: Map = None,
     home: Home = HERE,
     tracking_uri: Uri = "",
 ) -> None:
     """Value a file of devices; exit 1 if a row could not be valued (it says why in `fault`)."""
-    with refusing(), tempfile.TemporaryDirectory() as folder:
-        directory = Path(appraiser) if appraiser and Path(appraiser).is_dir() else None
-        if directory is None:
-            directory = _registry(home, tracking_uri).fetch(appraiser or None, Path(folder))
+    with screen.refusing(), tempfile.TemporaryDirectory() as folder:
+        directory = Path(appraiser)
+        if not appraiser or not directory.is_dir():
+            version = appraiser.removeprefix(f"models:/{NAME}").strip("/").replace("@champion", "")
+            directory = _registry(home, tracking_uri).fetch(version or None, Path(folder))
+        trial.try_out(directory=directory, timeout_seconds=retrain.TRIAL_SECONDS)
         found = package.load(directory=directory)
         chosen = mapping.load(map_path) if map_path else None
         table = devices.appraise(path=devices_path, on=on.date(), appraiser=found, mapping=chosen)
         devices.write(table=table, path=out_path)
     missed = table["fault"].is_not_null().sum()
-    told = " with a SIMULATED market's prices" if found.simulated else ""
-    out.print(
-        f"{table.height - missed:,} of {table.height:,} devices valued{told}: {out_path}", highlight=False
-    )
+    told = ", from a SIMULATED market's prices" if found.simulated else ""
+    screen.say(f"{table.height - missed:,} of {table.height:,} devices valued{told}: {out_path}")
     raise typer.Exit(int(missed > 0))
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from training import backtest, fitting, gate, intake, ratio_study, report
+from training import backtest, fitting, gate, intake, ratio_study, report, simulator
 from training.registry import Registry
 from training.version import Version
-from valuation import package
+from valuation import package, trial
 from valuation.appraiser import Appraiser
 
 Say = Callable[[str], None]
+TRIAL_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,17 @@ class Plan:
     embargo_days: int = 0
     max_fault_share: float = 0.02
     seed: int = 1
-    simulated: bool = False
     gated: bool = True
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether any of the sales says that it is simulated: then so is all that is learned from them."""
+        return bool(self.read.good["sale_id"].str.starts_with(simulator.MARK).any())
+
+    @property
+    def where(self) -> str:
+        """Say so in a title."""
+        return " on a SIMULATED market" if self.is_simulated else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,7 @@ class Outcome:
     version: Version
     study: ratio_study.Study
     verdict: gate.Verdict
+    promoted: bool
 
 
 def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outcome:
@@ -51,7 +62,6 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
     Nobody's promotion made meanwhile is replaced unseen: RegistryError where the champion has changed.
     """
     champion = registry.champion()
-    intake.refuse_above(plan.read, plan.max_fault_share)
     sales = plan.read.good
     predictions = rehearse(plan=plan, say=say)
     study = ratio_study.study(predictions)
@@ -63,7 +73,7 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
         attributes=plan.read.attributes,
         as_of=_day_after(sales),
         seed=plan.seed,
-        simulated=plan.simulated,
+        simulated=plan.is_simulated,
         card=card(plan=plan, study=study),
     )
     verdict = gate.judge(
@@ -75,17 +85,22 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
     )
     say("registering")
     version = _register(plan, registry, challenger, study, verdict)
-    if promote and (verdict.passed or not plan.gated):
+    promoted = promote and (verdict.passed or not plan.gated)
+    if promoted:
         registry.promote(
             version.version,
             expected=champion.version if champion else None,
             despite_verdict=not plan.gated,
         )
-    return Outcome(version=version, study=study, verdict=verdict)
+    return Outcome(version=version, study=study, verdict=verdict, promoted=promoted)
 
 
 def rehearse(*, plan: Plan, say: Say) -> pl.DataFrame:
-    """Predict the newest sales from those before them, window by window, beside every baseline."""
+    """Predict the newest sales from those before them, window by window, beside every baseline.
+
+    Raises TooManyFaults where too many rows are faulty.
+    """
+    intake.refuse_above(plan.read, plan.max_fault_share)
     windows = backtest.windows(
         sales=plan.read.good,
         window_days=plan.window_days,
@@ -110,7 +125,7 @@ def card(*, plan: Plan, study: ratio_study.Study) -> dict[str, Any]:
         "sold_to": str(sales["sold_on"].max()),
         "markets": sorted(sales["market"].unique().to_list()),
         "categories": sorted(sales["category"].unique().to_list()),
-        "simulated": plan.simulated,
+        "simulated": plan.is_simulated,
         "data_digest": data_digest(paths=plan.paths),
         "seed": plan.seed,
         "accuracy_out_of_time": study.to_json()["overall"],
@@ -138,7 +153,9 @@ def _incumbent(
     if champion is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        office = package.load(directory=registry.fetch(champion.version, Path(folder)))
+        directory = registry.fetch(champion.version, Path(folder))
+        trial.try_out(directory=directory, timeout_seconds=TRIAL_SECONDS)
+        office = package.load(directory=directory)
     return gate.rivals(champion=office, sales=sales, predictions=predictions)
 
 
@@ -154,7 +171,7 @@ def _register(
             verdict=verdict,
             directory=reports,
             title=f"Retrain as of {challenger.as_of}",
-            simulated=plan.simulated,
+            simulated=plan.is_simulated,
         )
         return registry.log(
             directory=directory,

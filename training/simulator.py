@@ -28,6 +28,9 @@ Floats = NDArray[np.float64]
 Scenario = dict[str, Any]
 
 
+MARK = "sim-"  # begins the sale_id of every simulated sale
+
+
 class SimulatorError(ValueError):
     """A market that cannot be invented as asked."""
 
@@ -56,7 +59,7 @@ def simulate(*, scenario: str = "steady", sales: int, seed: int) -> Market:
     noise = rng.standard_t(freedom, sales) * np.sqrt((freedom - 2) / freedom)
     numbered = priced.with_columns(
         price=(pl.col("value") + pl.col("sd") * pl.Series(noise)).exp().clip(lower_bound=1).round(2),
-        sale_id=pl.format("sim-{}", pl.int_range(1, sales + 1).cast(pl.String).str.zfill(8)),
+        sale_id=pl.format(MARK + "{}", pl.int_range(1, sales + 1).cast(pl.String).str.zfill(8)),
         unit_id=pl.format("unit-{}", pl.Series(rng.permutation(sales) + 1)),
     )
     return Market(sales=_as_ledger(numbered))

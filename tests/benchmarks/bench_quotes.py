@@ -1,0 +1,275 @@
+"""A quote over HTTP beside `mlflow models serve` on the same trees and a FastAPI no-op; one device in process.
+
+A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk; MLflow
+predicts one row, sent as a table with the names of its columns or as bare numbers. The servers share one core, the
+clients have another; rounds are interleaved, so that noise falls on all alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from serving import examples, quotes
+from tests.benchmarks import load, peers
+from tests.benchmarks.load import Load
+from tests.benchmarks.peers import Peer
+from training.registry import EXPERIMENT, Registry
+from valuation import features, ledger, package
+from valuation.appraiser import Appraiser
+from valuation.catalogue import Catalogue
+from valuation.grades import Grade
+
+CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+ROUNDS, SECONDS, WARM_UP_SECONDS = 5, 1.5, 0.7
+CLIENTS = (1, 16)
+TIMES = 300  # one device in process
+HERE = {"market": "DE", "currency": "EUR"}
+AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, asyncio, h11"
+Bodies = Callable[[random.Random], list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is asked of a server, and what came of it, by number of clients and in order of the rounds."""
+
+    name: str
+    peer: Peer
+    worker: str
+    path: str
+    bodies: Bodies
+    loads: dict[int, list[Load]] = field(default_factory=lambda: {clients: [] for clients in CLIENTS})
+
+
+@pytest.fixture(scope="module")
+def home(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder whose registry has a champion, delivered, so that a server starts from its own copy."""
+    home = tmp_path_factory.mktemp("home")
+    registry = Registry(store(home), home / "artifacts")
+    version = registry.log(directory=packed, params={}, measures={}, tags={"verdict": "passed"}, files={})
+    registry.promote(version.version)
+    env = {**os.environ, "REPRISE_HOME": str(home)}
+    command = [sys.executable, "-m", "serving.courier"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, env=env, check=True, timeout=90)
+    return home
+
+
+@pytest.fixture(scope="module")
+def flavoured(home: Path, appraiser: Appraiser) -> Path:
+    """The champion's trees as a model of MLflow's own making."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, about itself
+        import mlflow
+
+        mlflow.set_tracking_uri(store(home))
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run():
+            trees = appraiser.model.location.trees
+            logged = mlflow.lightgbm.log_model(trees, name="trees", pip_requirements=["lightgbm"])
+        return Path(mlflow.artifacts.download_artifacts(logged.model_uri))
+
+
+def store(home: Path) -> str:
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def device_in_words(appraiser: Appraiser) -> dict[str, object]:
+    """The device sold most here, as the appraiser is told of it."""
+    sold = appraiser.devices.filter(pl.col("currency") == HERE["currency"])
+    return {**sold.drop("currency", "sales").row(0, named=True), "battery_health": 0.87}
+
+
+def row_of_trees(appraiser: Appraiser) -> NDArray[np.float64]:
+    """What the trees are given of that device: (1, features)."""
+    told = {**device_in_words(appraiser), **HERE, "grade": "GOOD", "on": appraiser.as_of}
+    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
+    device = pl.DataFrame({name: [told.get(name)] for name in schema}, schema=schema)
+    table = features.table(devices=device, attributes={})
+    location = appraiser.model.location
+    return location.tree_matrix(devices=location.anchor.encode(table=table))
+
+
+def one_device(directory: Path) -> tuple[float, float]:
+    """Median milliseconds of one appraisal, and of the bare trees on the same row."""
+    appraiser = package.load(directory=directory)
+    device, row, trees = device_in_words(appraiser), row_of_trees(appraiser), appraiser.model.location.trees
+
+    def appraise() -> object:
+        return appraiser.appraise_one(device=device, grade=Grade.GOOD, on=appraiser.as_of, **HERE)
+
+    return median_ms(appraise), median_ms(lambda: trees.predict(row, num_threads=1))
+
+
+def median_ms(step: Callable[[], object]) -> float:
+    took = []
+    for _ in range(TIMES):
+        start = time.perf_counter()
+        step()
+        took.append(1000 * (time.perf_counter() - start))
+    return statistics.median(took)
+
+
+@contextmanager
+def beside(core: int) -> Iterator[ProcessPoolExecutor]:
+    """A process on a core, with one thread in polars."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLARS_MAX_THREADS", "1")
+        with ProcessPoolExecutor(1, get_context("spawn"), initializer=peers.pin, initargs=({core},)) as pool:
+            yield pool
+
+
+def one_quote(_: random.Random) -> list[str]:
+    """The same device again and again."""
+    return [json.dumps(examples.QUOTES["known device"]["value"])]
+
+
+def many_quotes(appraiser: Appraiser) -> Bodies:
+    """Every device of the catalogue, each with a battery that was not asked about before."""
+    known = Catalogue.embedded().with_devices(appraiser.devices).variants
+
+    def write(draw: random.Random) -> list[str]:
+        asks = []
+        for variant in draw.sample(known, len(known)):
+            ask = copy.deepcopy(examples.QUOTES["known device"]["value"])
+            ask["device"]["device_id"] = variant.device_id
+            ask["answers"]["battery_health"] = round(draw.uniform(0.5, 1), 6)
+            asks.append(json.dumps(ask))
+        return asks
+
+    return write
+
+
+def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appraiser) -> list[Target]:
+    """Start the servers, one after the other, and say what is asked of them."""
+
+    def start(command: Sequence[str], ready: str, env: Mapping[str, str]) -> Peer:
+        port, log = peers.free_port(), home / f"{command[0]}.log"
+        whole = [*command, "--port", str(port)]
+        return open_peers.enter_context(
+            peers.serve(whole, ready=ready, port=port, core=SERVER_CORE, log=log, env=env)
+        )
+
+    ours = start(["serving", "--home", str(home)], "/readyz", {})
+    mlflow = start(
+        ["mlflow", "models", "serve", "-m", str(flavoured), "--env-manager", "local", "--workers", "1"],
+        "/ping",
+        {"MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "h11", "--no-access-log"]
+    nothing = start(["uvicorn", *noop], "/", {})
+    numbers = np.nan_to_num(row_of_trees(appraiser)).tolist()
+    table = {"columns": appraiser.model.location.trees.feature_name(), "data": numbers}
+    table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})
+    return [
+        target("quote, the same device", ours, "serving", "/v1/buyback/quotes", one_quote),
+        target("quote, many devices", ours, "serving", "/v1/buyback/quotes", many_quotes(appraiser)),
+        target(AS_TABLE, mlflow, "scoring_server", "/invocations", lambda _: [table_body]),
+        target(
+            "mlflow models serve, numbers", mlflow, "scoring_server", "/invocations", lambda _: [numbers_body]
+        ),
+        target(NOOP, nothing, "uvicorn", "/", one_quote),
+    ]
+
+
+def target(name: str, peer: Peer, worker: str, path: str, bodies: Bodies) -> Target:
+    return Target(name=name, peer=peer, worker=worker, path=path, bodies=bodies)
+
+
+def measure(asked: Sequence[Target], pool: ProcessPoolExecutor) -> None:
+    """Ask all in turn, round after round; the first round only warms up."""
+    for turn in range(ROUNDS + 1):
+        for clients in CLIENTS:
+            for one in asked:
+                load_of_turn = pool.submit(
+                    load.drive,
+                    port=one.peer.port,
+                    path=one.path,
+                    bodies=one.bodies(random.Random(f"{turn} {clients}")),
+                    clients=clients,
+                    seconds=SECONDS if turn else WARM_UP_SECONDS,
+                ).result(timeout=60)
+                if turn:
+                    one.loads[clients].append(load_of_turn)
+
+
+def report(asked: Sequence[Target]) -> str:
+    by_name = {one.name: one for one in asked}
+    journal = f"SQLite {sqlite3.sqlite_version}, {quotes.JOURNAL}, synchronous {quotes.SYNCHRONOUS}"
+    lines = [
+        f"servers on core {SERVER_CORE}, own raw-socket clients on core {LOAD_CORE} of {len(CORES)}; {journal}",
+        f"{ROUNDS} rounds of {SECONDS} s, interleaved: median requests/s [least, most], p50 / p99 in ms of all rounds,",
+        f"and the medians of the ratios within a round to: {AS_TABLE} | {NOOP}",
+    ]
+    for clients in CLIENTS:
+        lines.append(f"\n{clients} client{'s'[: clients - 1]}")
+        for one in asked:
+            lines.append(f"  {one.name:<30}{figures(one, clients, by_name)}")
+    return "\n".join(lines)
+
+
+def figures(one: Target, clients: int, by_name: Mapping[str, Target]) -> str:
+    rates = [found.per_second for found in one.loads[clients]]
+    took = [ms for found in one.loads[clients] for ms in found.took_ms]
+    ratios = [
+        statistics.median(
+            mine.per_second / theirs.per_second
+            for mine, theirs in zip(one.loads[clients], by_name[peer].loads[clients], strict=True)
+        )
+        for peer in (AS_TABLE, NOOP)
+    ]
+    return (
+        f"{statistics.median(rates):7,.0f} [{min(rates):5,.0f}, {max(rates):5,.0f}]"
+        f"{np.percentile(took, 50):8.2f} /{np.percentile(took, 99):7.2f}  x {ratios[0]:5.2f} | x {ratios[1]:5.2f}"
+    )
+
+
+def processes(asked: Sequence[Target]) -> str:
+    """Start to ready and memory, once for each server."""
+    lines = ["\nstart to ready, and memory after the load"]
+    for one in {one.peer.port: one for one in asked}.values():
+        held = one.peer.resident_mb()
+        worker = max(mb for command, mb in held.items() if one.worker in command and "courier" not in command)
+        rest = sorted(mb for mb in held.values() if mb != worker)
+        others = " + ".join(f"{mb:.0f}" for mb in rest) or "nothing"
+        lines.append(
+            f"  {one.name:<30}{one.peer.ready_seconds:6.1f} s   worker {worker:4.0f} MB, beside it {others}"
+        )
+    return "\n".join(lines)
+
+
+@pytest.mark.bench
+@pytest.mark.skipif(sys.platform != "linux", reason="pins to cores and reads /proc")
+def test_a_quote_is_measured_beside_mlflow_and_a_no_op(
+    home: Path, flavoured: Path, packed: Path, appraiser: Appraiser
+) -> None:
+    with beside(SERVER_CORE) as pool:
+        whole, bare = pool.submit(one_device, packed).result(timeout=120)
+    with ExitStack() as open_peers, beside(LOAD_CORE) as pool:
+        asked = targets(open_peers, home, flavoured, appraiser)
+        measure(asked, pool)
+        memory = processes(asked)
+    print(f"\n{report(asked)}\n{memory}")
+    print(
+        f"\none device in process, one thread, p50 of {TIMES}: appraise_one {whole:.2f} ms, "
+        f"the bare trees on the same row {bare:.2f} ms (x {whole / bare:.1f})"
+    )

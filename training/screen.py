@@ -1,0 +1,93 @@
+"""What the commands show: progress, tables, refusals with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training import backtest, fitting, gate, intake, mapping, ratio_study, simulator
+from training.version import RegistryError, Version
+from valuation import ledger
+from valuation.appraiser import AppraiserError
+
+WIDE = 120  # columns at least, so that no table is cut where the output is no terminal
+out = Console(soft_wrap=True, width=max(WIDE, Console().width))
+err = Console(stderr=True, soft_wrap=True, log_path=False)
+
+REFUSALS = (
+    AppraiserError,
+    RegistryError,
+    backtest.BacktestError,
+    fitting.TooFewSalesError,
+    intake.IntakeError,
+    ledger.LedgerError,
+    ratio_study.StudyError,
+    mapping.MappingError,
+    simulator.SimulatorError,
+    OSError,
+)
+
+
+def say(text: str) -> None:
+    """Print one line as it is."""
+    out.print(text, markup=False, highlight=False)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a refusal into its reasons and exit code 1."""
+    try:
+        yield
+    except REFUSALS as error:
+        err.print(f"Refused: {error}", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being done, and when it began."""
+    with err.status("starting") as status:
+
+        def step(name: str) -> None:
+            status.update(name)
+            err.log(name, highlight=False)
+
+        yield step
+
+
+def table(frame: pl.DataFrame, title: str) -> None:
+    """Print a frame."""
+    shown = Table(title=title, title_justify="left")
+    for name in frame.columns:
+        shown.add_column(name, no_wrap=True)
+    for row in frame.iter_rows():
+        shown.add_row(*(_cell(value) for value in row))
+    out.print(shown, markup=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def versions(found: tuple[Version, ...]) -> None:
+    """Print registered appraisers, one a line."""
+    shown = Table()
+    for name in ("version", "office", "verdict", "as of", "sales", "n", "MdAPE", "cover 90", "data"):
+        shown.add_column(name, no_wrap=True)
+    for version in found:
+        shown.add_row(*version.row())
+    out.print(shown)
+
+
+def verdict(found: gate.Verdict) -> None:
+    """Print a verdict with the finding of every rule."""
+    say(f"Verdict: {'passed' if found.passed else 'FAILED'}")
+    for reason in found.reasons:
+        say(f"  {'ok ' if reason.passed else 'NO '} {reason.sentence}")
