@@ -111,3 +111,7 @@ def test_own_sales_become_the_champion_of_a_running_server_and_can_be_taken_back
     assert values["p50"][0] > 0
     assert values["p50"][1] is None
     assert "WORN" in values["fault"][1]
+    by_uri = tmp_path / "by-uri.parquet"
+    how = ("--on", str(AS_OF), "--out", str(by_uri), "--appraiser", "models:/reprise-appraiser/1")
+    reprise(tmp_path, "appraise", "--devices", str(devices), *how, code=1)
+    assert pl.read_parquet(by_uri)["p50"][0] == values["p50"][0]

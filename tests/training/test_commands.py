@@ -96,6 +96,17 @@ def test_check_prints_the_rules_and_writes_every_fault(tmp_path: Path, table: pl
     assert set(faults["rule"]) == {"amount_above_zero"}
 
 
+def test_a_table_of_listings_beside_the_sales_is_audited_and_refused_by_name(
+    tmp_path: Path, table: pl.DataFrame
+) -> None:
+    listings = tmp_path / "listings.csv"
+    listings.write_text("listing_id,market\nl1,FR\n", "utf-8")
+    code, said = retrain(tmp_path, table, "--listings", str(listings))
+    assert code == 1
+    assert "listings.csv" in said.replace("\n", "")
+    assert "list_price" in said
+
+
 def test_check_of_a_clean_table_is_done(tmp_path: Path, table: pl.DataFrame) -> None:
     path = tmp_path / "sales.parquet"
     table.write_parquet(path)
@@ -134,3 +145,22 @@ def test_a_backtest_writes_predictions_study_and_report(tmp_path: Path, sales: p
     assert written == {"predictions.parquet", "study.json", "report.html"}
     predictions = pl.read_parquet(tmp_path / "study" / "predictions.parquet")
     assert predictions.null_count().select("p05", "p50", "p95", "linear_hedonic").row(0) == (0, 0, 0, 0)
+    assert "SIMULATED" in said
+    assert "SIMULATED" in (tmp_path / "study" / "report.html").read_text("utf-8").upper()
+
+
+def test_a_directory_that_is_no_appraiser_values_nothing(tmp_path: Path) -> None:
+    code, said = run(
+        tmp_path,
+        "appraise",
+        "--devices",
+        "d.csv",
+        "--on",
+        "2026-07-01",
+        "--out",
+        "o.csv",
+        "--appraiser",
+        str(tmp_path),
+    )
+    assert code == 1
+    assert "manifest.json" in said
