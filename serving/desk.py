@@ -63,6 +63,15 @@ class Desk:
             detail = f"This market has no terms today. Markets with terms: {known}."
             raise Refusal(409, "market_closed", detail) from None
 
+    def priced(self, market: str) -> Terms:
+        """The terms of a market in which the appraiser can value; Refusal 409 where it has seen no sale there."""
+        terms, learned = self.terms(market), self.incumbent.appraiser.currencies
+        if terms.currency not in learned:
+            known = ", ".join(learned)
+            detail = f"There are no past sales in {terms.currency} to value from; there are some in {known}."
+            raise Refusal(409, "currency_not_learned", detail)
+        return terms
+
     def open_markets(self) -> list[Terms]:
         """The terms of every market that has some today."""
         found = []
@@ -106,7 +115,7 @@ class Desk:
 
     async def valuate(self, *, ask: asks.ValuationsAsk, request_id: str) -> replies.Valuations:
         """Value devices at every grade, some at a time, so that others are answered in between."""
-        terms, incumbent, on = self.terms(ask.market), self.incumbent, self.today
+        terms, incumbent, on = self.priced(ask.market), self.incumbent, self.today
         asked = [_numbered(unit, number, incumbent, terms) for number, unit in enumerate(ask.devices)]
         found: list[replies.Valuation] = []
         for first in range(0, len(asked), AT_ONCE):
@@ -123,7 +132,7 @@ class Desk:
 
     def check_price(self, *, ask: asks.PriceCheckAsk, request_id: str) -> replies.PriceCheck:
         """Compare a seller's price with what such devices sell for; nothing is kept."""
-        terms, incumbent = self.terms(ask.market), self.incumbent
+        terms, incumbent = self.priced(ask.market), self.incumbent
         price = subject.amount(ask.price, currency=terms.currency, field="price")
         paid = subject.amount(ask.paid, currency=terms.currency, field="paid") if ask.paid else None
         asked = Subject.of(unit=ask, incumbent=incumbent, currency=terms.currency)
@@ -138,7 +147,7 @@ class Desk:
         )
 
     def _fresh_quote(self, ask: asks.QuoteAsk, request: bytes, request_id: str) -> Quote:
-        terms, incumbent, now = self.terms(ask.market), self.incumbent, self.now()
+        terms, incumbent, now = self.priced(ask.market), self.incumbent, self.now()
         quoted_at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the store keeps it
         unit = asks.Unit(
             device=ask.device,

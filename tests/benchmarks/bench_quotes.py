@@ -45,6 +45,7 @@ ROUNDS, SECONDS, WARM_UP_SECONDS = 5, 1.5, 0.7
 CLIENTS = (1, 16)
 TIMES = 300  # one device in process
 HERE = {"market": "DE", "currency": "EUR"}
+COURIER = "serving.courier"
 AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, asyncio, h11"
 Bodies = Callable[[random.Random], list[str]]
 
@@ -69,7 +70,7 @@ def home(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     version = registry.log(directory=packed, params={}, measures={}, tags={"verdict": "passed"}, files={})
     registry.promote(version.version)
     env = {**os.environ, "REPRISE_HOME": str(home)}
-    command = [sys.executable, "-m", "serving.courier"]
+    command = [sys.executable, "-m", COURIER]
     subprocess.run(command, stdin=subprocess.DEVNULL, env=env, check=True, timeout=90)
     return home
 
@@ -245,15 +246,17 @@ def figures(one: Target, clients: int, by_name: Mapping[str, Target]) -> str:
 
 def processes(asked: Sequence[Target]) -> str:
     """Start to ready and memory, once for each server."""
-    lines = ["\nstart to ready, and memory after the load"]
-    for one in {one.peer.port: one for one in asked}.values():
+    lines = ["start to ready, and memory after the load"]
+    for one in {one.peer.port: one for one in reversed(asked)}.values():
         held = one.peer.resident_mb()
-        worker = max(mb for command, mb in held.items() if one.worker in command and "courier" not in command)
-        rest = sorted(mb for mb in held.values() if mb != worker)
-        others = " + ".join(f"{mb:.0f}" for mb in rest) or "nothing"
-        lines.append(
-            f"  {one.name:<30}{one.peer.ready_seconds:6.1f} s   worker {worker:4.0f} MB, beside it {others}"
-        )
+        worker = max(mb for command, mb in held.items() if one.worker in command and COURIER not in command)
+        rest = [
+            f"{'courier' if COURIER in command else 'its parent'} {mb:.0f} MB"
+            for command, mb in held.items()
+            if mb != worker
+        ]
+        told = ", ".join([f"worker {worker:.0f} MB", *rest])
+        lines.append(f"  {one.name:<30}{one.peer.ready_seconds:6.1f} s   {told}")
     return "\n".join(lines)
 
 
@@ -268,7 +271,7 @@ def test_a_quote_is_measured_beside_mlflow_and_a_no_op(
         asked = targets(open_peers, home, flavoured, appraiser)
         measure(asked, pool)
         memory = processes(asked)
-    print(f"\n{report(asked)}\n{memory}")
+    print(f"\n{report(asked)}\n\n{memory}")
     print(
         f"\none device in process, one thread, p50 of {TIMES}: appraise_one {whole:.2f} ms, "
         f"the bare trees on the same row {bare:.2f} ms (x {whole / bare:.1f})"

@@ -33,6 +33,7 @@ class InventedAppraiser:
     name: str = "reprise-appraiser"
     as_of: date = date(2026, 11, 1)
     simulated: bool = False
+    currencies: tuple[str, ...] = ("EUR", "GBP", "PLN", "SEK", "USD")
     asked: list[dict[str, Any]] = field(default_factory=list)
     card: dict[str, Any] = field(default_factory=lambda: {"sales": 3})
     attributes: dict[str, Attribute] = field(

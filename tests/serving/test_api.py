@@ -247,6 +247,16 @@ def test_a_market_without_terms_is_closed(client: TestClient, bodies: dict[str, 
     assert "GB" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("route", api.ENTRIES)
+def test_a_market_in_whose_currency_nothing_was_sold_is_not_priced(
+    client: TestClient, bodies: dict[str, Any], house: Any, route: str
+) -> None:
+    house.appraiser.currencies = ("GBP",)
+    answer = client.post(route, json=bodies[route] | {"market": "SE"}, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "currency_not_learned")
+    assert "GBP" in answer.json()["detail"]
+
+
 def test_a_market_is_closed_before_its_first_terms(quote: Any, client: TestClient, house: Any) -> None:
     house.wait(days=-365 * 30)
     assert quote().status_code == 409

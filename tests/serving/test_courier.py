@@ -43,7 +43,7 @@ class Registry:
 
     def register(self, version: str, run_id: str, text: str = "") -> None:
         (self.runs / run_id / "deep").mkdir(parents=True)
-        manifest = json.dumps({"format": package.FORMAT, "run": run_id, "text": text})
+        manifest = json.dumps({"format": package.FORMAT, "run": run_id, "text": text, "files": {}})
         (self.runs / run_id / "manifest.json").write_text(manifest)
         self.tags[run_id] = {"appraiser_digest": hashlib.sha256(manifest.encode()).hexdigest()}
         (self.runs / run_id / "deep" / "trees.txt").write_text("tree")
