@@ -78,13 +78,20 @@ class Incumbent:
         return Catalogue.embedded().with_devices(self.appraiser.devices)
 
     def usual(self, *, variant: Variant, currency: str) -> dict[str, Any]:
-        """What the sales say of a device: launch facts in this currency, attributes; {} if never sold."""
+        """What the sales say of a device: its launch day and its usual attributes; {} if never sold."""
         rows = self._sold.get(_identity(vars(variant)), [])
         row = next((row for row in rows if row["currency"] == currency), rows[0] if rows else {})
         names = ["launched_on", *self.appraiser.attributes]
-        if row.get("currency") == currency:
-            names.append("launch_price")
         return {name: row[name] for name in names if name in row}
+
+    def namesake(self, *, brand: str, model: str) -> Variant | None:
+        """The known device of this brand and model with the least storage."""
+        return self._named.get((catalogue.key(brand), catalogue.key(model)))
+
+    @cached_property
+    def _named(self) -> dict[tuple[str, str], Variant]:
+        falling = sorted(self.catalogue.variants, key=lambda v: -(v.storage_gb or 0))
+        return {(catalogue.key(v.brand), catalogue.key(v.model)): v for v in falling}
 
     def most_sold(self) -> tuple[Variant, str]:
         """The device with the most sales, and the currency of these."""

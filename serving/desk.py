@@ -116,7 +116,7 @@ class Desk:
     async def valuate(self, *, ask: asks.ValuationsAsk, request_id: str) -> replies.Valuations:
         """Value devices at every grade, some at a time, so that others are answered in between."""
         terms, incumbent, on = self.priced(ask.market), self.incumbent, self.today
-        asked = [_numbered(unit, number, incumbent, terms) for number, unit in enumerate(ask.devices)]
+        asked = [_numbered(unit, number, incumbent, terms, on) for number, unit in enumerate(ask.devices)]
         found: list[replies.Valuation] = []
         for first in range(0, len(asked), AT_ONCE):
             part = asked[first : first + AT_ONCE]
@@ -135,7 +135,7 @@ class Desk:
         terms, incumbent = self.priced(ask.market), self.incumbent
         price = subject.amount(ask.price, currency=terms.currency, field="price")
         paid = subject.amount(ask.paid, currency=terms.currency, field="paid") if ask.paid else None
-        asked = Subject.of(unit=ask, incumbent=incumbent, currency=terms.currency)
+        asked = Subject.of(unit=ask, incumbent=incumbent, currency=terms.currency, on=self.today)
         appraisal = _possible(self._appraise(incumbent, asked, terms, Grade[ask.grade]))
         suggested = suggestion.suggest(appraisal=appraisal, price=price, terms=terms, paid=paid)
         return letters.price_check(
@@ -154,7 +154,7 @@ class Desk:
             battery_health=ask.answers.battery_health,
             carrier_locked=ask.answers.carrier_locked,
         )
-        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency)
+        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=self.today)
         answers = grades.Answers(**ask.answers.model_dump() | letters.wear(ask.answers))
         assessed = grades.assess(answers=answers, battery_floor=terms.battery_floor)
         appraisal = self._appraise(incumbent, asked, terms, grades.sold_as(assessed.condition))
@@ -185,10 +185,10 @@ class Desk:
         )
 
 
-def _numbered(unit: asks.Unit, number: int, incumbent: Incumbent, terms: Terms) -> Subject:
+def _numbered(unit: asks.Unit, number: int, incumbent: Incumbent, terms: Terms, on: date) -> Subject:
     """The subject of one unit of many; a Refusal says of which."""
     try:
-        return Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency)
+        return Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=on)
     except Refusal as refusal:
         refusal.errors = [{"field": f"devices.{number}", "title": refusal.detail}]
         raise
@@ -215,6 +215,6 @@ async def _stored(step: Callable[[], Found]) -> Found:
 
 
 def _canonical(ask: BaseModel) -> bytes:
-    """One spelling for equal requests, whatever the order of their names."""
-    content = ask.model_dump(mode="json", exclude_unset=True)
+    """One spelling for equal requests, whatever the order of their names and whether a default was told."""
+    content = ask.model_dump(mode="json")
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

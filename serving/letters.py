@@ -188,9 +188,14 @@ def _confidence(appraisal: Appraisal) -> replies.Confidence:
 
 
 def _explanation(appraisal: Appraisal) -> list[replies.Effect]:
+    """The effects in money; what rounding leaves over goes to the first, so that they sum to the median."""
+    currency = appraisal.currency
+    minors = [money.nearest_minor(effect.amount, currency) for effect in appraisal.effects]
+    if minors:
+        minors[0] += money.nearest_minor(appraisal.value.p50, currency) - sum(minors)
     return [
-        replies.Effect(feature=effect.feature, effect=_estimate(effect.amount, appraisal.currency))
-        for effect in appraisal.effects
+        replies.Effect(feature=effect.feature, effect=_money(Money(minor, currency)))
+        for effect, minor in zip(appraisal.effects, minors, strict=True)
     ]
 
 

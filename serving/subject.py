@@ -30,11 +30,13 @@ class Subject:
     fields: Mapping[str, Any]
 
     @classmethod
-    def of(cls, *, unit: asks.Unit, incumbent: Incumbent, currency: str) -> Subject:
-        """Look a device up, or take its description.
+    def of(cls, *, unit: asks.Unit, incumbent: Incumbent, currency: str, on: date) -> Subject:
+        """Look a device up, or take its description; what is known of a brand and model
+        goes before what is told, and of a model whose storage is not told the least is taken.
 
-        Refusal 404 for an unknown id, with the nearest; 422 for attributes that this appraiser does not know
-        and for a launch price in another currency than the market's.
+        Refusal 404 for an unknown id, with the nearest; 422 for attributes that this appraiser does not know,
+        a launch price in another currency than the market's, a launch after `on`, and another category than
+        that of the device so named.
         """
         device = unit.device
         told = {"battery_health": unit.battery_health, "carrier_locked": unit.carrier_locked}
@@ -44,7 +46,15 @@ class Subject:
             return cls(name=variant.name, fields=told | _known(variant, incumbent, currency) | attributes)
         described = Variant(device_id="", **device.model_dump(include=set(_NAMES)))
         price = device.launch_price and amount(device.launch_price, currency=currency, field="launch_price")
-        launch = {"launch_price": price and float(price.amount)}
+        launch: dict[str, Any] = {"launch_price": price and float(price.amount)}
+        if device.launched_on and device.launched_on > on:
+            raise _malformed("launched_on", "a device that is traded in was launched before today")
+        namesake = incumbent.namesake(brand=device.brand, model=device.model)
+        if namesake is not None:
+            if namesake.category != device.category:
+                raise _malformed("category", f"a device of this name is a {namesake.category}")
+            least = described.storage_gb or namesake.storage_gb
+            launch = {"launched_on": namesake.launched_on, "launch_price": None, "storage_gb": least}
         return cls(name=described.name, fields=told | _names(described) | launch | attributes)
 
 

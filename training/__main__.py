@@ -102,7 +102,7 @@ def _checked(path: Path, read: intake.Intake, faults: Path | None) -> bool:
         screen.table(counted, "Set aside by the mapping")
     if read.faults.is_empty():
         return True
-    screen.table(intake.broken_rules(read.faults), "Rules broken")
+    screen.faults(read.faults)
     target = faults or path.with_name(f"{path.name}.faults.csv")
     devices.write(table=read.faults, path=target)
     screen.say(f"Faults written to {target}")
@@ -280,4 +280,4 @@ def appraise(
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="reprise")

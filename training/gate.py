@@ -20,6 +20,7 @@ from valuation.appraisal import QUANTILE_NAMES
 from valuation.appraiser import Appraiser
 from valuation.grades import Grade
 
+LEAST_GAP = 1e-6  # of MdAPE: less is the last digit of a float
 FEWEST_SALES = 30
 FEWEST_IN_SEGMENT = 200
 LEVEL = (0.90, 1.10)
@@ -166,7 +167,7 @@ def _coverage(case: Case) -> tuple[bool, str]:
 def _baselines(case: Case) -> tuple[bool, str]:
     """Refuse where a baseline is better beyond chance: on 500 noisy sales another seed moves MdAPE by some per cent."""
     ours, gaps = case.study.model.mdape, case.study.gaps
-    lost = [f"{name} by {low:.2%} to {high:.2%}" for name, (low, high) in gaps.items() if low > 0]
+    lost = [f"{name} by {low:.2%} to {high:.2%}" for name, (low, high) in gaps.items() if low > LEAST_GAP]
     figures = ", ".join(f"{name} {m.mdape:.2%}" for name, m in case.study.baselines.items())
     lower = sum(m.mdape < ours for m in case.study.baselines.values())
     ending = f"{lower} lower, beyond chance {', '.join(lost) or 'none'}"
@@ -228,11 +229,14 @@ def _grid(appraiser: Appraiser) -> np.ndarray[tuple[int, ...], np.dtype[np.float
     return values.reshape(len(Grade), GRID_DEVICES, -1).transpose(1, 0, 2)
 
 
-NO_RIVALS = "There is no champion, or there are not enough sales later than those it learnt from."
+NOT_COMPARED = (
+    "Not compared: there is no champion, or fewer than "
+    f"{FEWEST_SALES} of the sales are later than those it learnt from."
+)
 
 
 def _against(check: Callable[[Rivals], tuple[bool, str]]) -> Callable[[Case], tuple[bool, str]]:
-    return lambda case: check(case.rivals) if case.rivals else (True, NO_RIVALS)
+    return lambda case: check(case.rivals) if case.rivals else (True, NOT_COMPARED)
 
 
 def _champion_error(both: Rivals) -> tuple[bool, str]:

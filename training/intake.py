@@ -59,8 +59,11 @@ def read(
         audit = ledger.audit(frame=table, contract=contract, as_of=as_of, attributes=chosen.attributes)
     except (ledger.LedgerError, mappings.MappingError) as error:
         raise IntakeError(f"{path} does not fit.\n{error}") from None
-    except pl.exceptions.PolarsError as error:
-        raise IntakeError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise IntakeError(
+            f"{path} cannot be read as a table: {str(error).splitlines()[0]}. It is damaged, or no {_SUFFIXES} file "
+            "in UTF-8 with one header and commas between the cells: write it again."
+        ) from None
     aside = _set_aside(table)
     return Intake(
         good=_without(audit.good, aside),
@@ -72,19 +75,27 @@ def read(
 
 
 def refuse_above(intake: Intake, max_fault_share: float) -> None:
-    """Raise TooManyFaults, with the table of rules broken, where the faults exceed the share (0..1)."""
-    if intake.fault_share <= max_fault_share:
+    """Raise TooManyFaults, with the rules broken, where the faults exceed the share (0..1) or no row is good."""
+    if intake.fault_share <= max_fault_share and intake.good.height:
         return
-    lines = (
-        f"  {line['rows']:>8,} x {line['rule']} in {line['column']}, first in row {line['first']:,}: "
-        f"{line['value']!r} ({line['remedy']})"
-        for line in broken_rules(intake.faults).iter_rows(named=True)
-    )
+    if not intake.faults.height:
+        raise IntakeError(
+            f"All {intake.read:,} rows are set aside by the mapping; none is left to learn from."
+        )
     raise TooManyFaults(
         f"{intake.faults['row'].n_unique():,} of {intake.read:,} rows ({intake.fault_share:.1%}) are faulty, "
         f"more than the {max_fault_share:.1%} allowed. Mend the table or its mapping, or allow more with "
-        "--max-faults.\n" + "\n".join(lines)
+        "--max-faults.\n" + "\n".join(told(intake.faults))
     )
+
+
+def told(faults: pl.DataFrame) -> list[str]:
+    """Say which rules are broken, one line each: how often, where first, with which value, and what to do."""
+    return [
+        f"  {line['rows']:>8,} x {line['rule']} in {line['column']}, first in row {line['first']:,}: "
+        f"{line['value']!r} ({line['remedy']})"
+        for line in broken_rules(faults).iter_rows(named=True)
+    ]
 
 
 def broken_rules(faults: pl.DataFrame) -> pl.DataFrame:
@@ -129,7 +140,18 @@ def scan(path: Path) -> pl.LazyFrame:
         raise IntakeError(
             f"{path} is not what its name says: it begins with {start!r}. Rename or rewrite it."
         )
-    return reader(path)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise IntakeError(f"{path} is in UTF-16. Save it as csv in UTF-8.")
+    table = reader(path)
+    _refuse_other_separators(path, table.collect_schema().names())
+    return table
+
+
+def _refuse_other_separators(path: Path, names: list[str]) -> None:
+    """A header in one piece is no header with commas."""
+    for separator in (";", "\t", "|"):
+        if len(names) == 1 and separator in names[0]:
+            raise IntakeError(f"The columns of {path} are separated by {separator!r}. Write it with commas.")
 
 
 def _reader(path: Path) -> tuple[bytes, Callable[[Path], pl.LazyFrame]]:

@@ -76,6 +76,12 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def faults(found: pl.DataFrame) -> None:
+    """Print the rules broken, one a line."""
+    for line in intake.told(found):
+        say(line)
+
+
 def versions(found: tuple[Version, ...]) -> None:
     """Print registered appraisers, one a line."""
     shown = Table()

@@ -183,7 +183,8 @@ def _refuse_missing_columns(
     if missing:
         raise LedgerError(
             f"The table lacks {', '.join(missing)}: {table.kind} need {', '.join(needed)}, and it has "
-            f"{', '.join(frame.columns)}. Add the columns, or name their sources in a mapping file."
+            f"{', '.join(c for c in frame.columns if c != 'aside')}. Add the columns, or name their sources in "
+            "a mapping file."
         )
 
 

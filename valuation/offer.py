@@ -22,6 +22,8 @@ from valuation.grades import Condition, Grade, Reason
 from valuation.markets import Terms
 from valuation.money import Money
 
+FIRM_BASES = ("model", "family")  # what a value must rest on for a price to be promised unseen
+
 
 class Decision(StrEnum):
     """OFFER pays; REVIEW asks a person; RECYCLE takes the device for nothing; REFUSE does not take it."""
@@ -43,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A decision with its reasons. The lines sum to the amount; there are none for REVIEW and REFUSE.
+    """A decision with its reasons. The lines sum to the amount; only an OFFER has any.
 
     `grade` is the one at which the device would be sold; the amount is above zero for OFFER only.
     """
@@ -73,10 +75,11 @@ def decide(
 ) -> Offer:
     """Choose what to pay for a device, rounded down to the market's payable step.
 
-    The device goes the way that pays more: refurbished (and repaired where needed), or sold for parts; a tie
-    goes to refurbishing. REFUSE for a `blocked` one (codes of grades.RULES); REVIEW where the estimate is no
-    possible price or its fsd is above the terms' max_fsd; RECYCLE where less than the minimum could be paid.
-    A better condition and higher quantiles never pay less, unless they lead to a REVIEW.
+    The device goes the way that pays more: refurbished (and repaired where needed), or sold for parts; a
+    tie goes to refurbishing. REFUSE for a `blocked` one (codes of grades.RULES); REVIEW where the estimate
+    is no possible price, its fsd is above the terms' max_fsd, or it rests on less than FIRM_BASES; RECYCLE
+    where less than the minimum could be paid. A better condition and higher quantiles never pay less,
+    unless they lead to a REVIEW.
 
     Raises CurrencyMismatch or MarketMismatch where the appraisal is not of the terms' market.
     """
@@ -92,16 +95,17 @@ def decide(
     fsd = appraisal.ladder[way.grade].fsd
     if not fsd <= terms.max_fsd:
         return _offer(Decision.REVIEW, way.grade, (_uncertain(fsd, terms),), terms)
+    if appraisal.basis not in FIRM_BASES:
+        return _offer(Decision.REVIEW, way.grade, (_UNKNOWN,), terms)
     return _priced(way, terms)
 
 
 def _priced(way: _Way, terms: Terms) -> Offer:
     paid = money.down_to_step(_payable(way, terms), terms.payable_step.minor)
-    decision = Decision.OFFER
-    reasons: tuple[Reason, ...] = (_FOR_PARTS if way.grade == Grade.PARTS else _REFURBISHED,)
     if paid < terms.minimum_offer.minor:
-        decision, paid, reasons = Decision.RECYCLE, 0, (*reasons, _below_minimum(terms))
-    return _offer(decision, way.grade, reasons, terms, paid, _lines(way, paid, terms))
+        return _offer(Decision.RECYCLE, way.grade, (_below_minimum(terms),), terms)
+    reason = _FOR_PARTS if way.grade == Grade.PARTS else _REFURBISHED
+    return _offer(Decision.OFFER, way.grade, (reason,), terms, paid, _lines(way, paid, terms))
 
 
 def _offer(
@@ -177,6 +181,10 @@ _REFURBISHED = Reason(
     code="REFURBISHED", sentence="It is refurbished, repaired where needed, and sold again."
 )
 _FOR_PARTS = Reason(code="FOR_PARTS", sentence="It is sold for parts: that brings more than refurbishing it.")
+_UNKNOWN = Reason(
+    code="DEVICE_UNKNOWN",
+    sentence="Too few devices like it were sold to promise a price: a person looks at it.",
+)
 _IMPOSSIBLE = Reason(
     code="ESTIMATE_IMPOSSIBLE", sentence="The estimate is no possible price: a person looks at it."
 )

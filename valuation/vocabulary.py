@@ -55,14 +55,17 @@ class Facts:
 
 
 def facts(*, known: pl.DataFrame | None = None) -> Facts:
-    """Gather launch facts: those of the devices known (a vocabulary) first, then those of the embedded catalogue."""
+    """Gather launch facts: those of the devices known (a vocabulary) first, then those of the embedded catalogue.
+
+    Sources differ by tax and rate: more storage of one model is never taken to have been cheaper.
+    """
     tables = [catalogue.launch_facts()]
     if known is not None:
         tables.insert(0, known.with_columns(_KEYS).select(tables[0].columns))
     every = pl.concat(tables, how="vertical_relaxed")
-    return Facts(
-        days=_first(every, "launched_on", DAY_KEYS), prices=_first(every, "launch_price", PRICE_KEYS)
-    )
+    prices = _first(every, "launch_price", PRICE_KEYS).sort("storage_gb", nulls_last=True)
+    rising = pl.col("found").cum_max().over(*DAY_KEYS, "currency")
+    return Facts(days=_first(every, "launched_on", DAY_KEYS), prices=prices.with_columns(rising))
 
 
 def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -296,10 +297,8 @@ def test_a_known_device_brings_its_usual_attributes_unless_others_are_told(quote
     assert house.appraiser.asked[-1]["ram_gb"] == 32
 
 
-def test_a_launch_price_of_another_currency_is_not_taken_over(quote: Any, house: Any) -> None:
+def test_a_launch_price_is_left_to_what_the_appraiser_knows_in_the_currency(quote: Any, house: Any) -> None:
     quote("a", market="GB")
-    assert house.appraiser.asked[-1]["launch_price"] == 989.0
-    quote("b", market="DE")
     assert "launch_price" not in house.appraiser.asked[-1]
 
 
@@ -321,6 +320,33 @@ def test_an_amount_is_in_the_currency_of_the_market(
     body["price"] = {"amount": amount[0], "currency": amount[1]}
     answer = client.post("/v1/sellers/price-checks", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "price")
+
+
+IPHONE = {"category": "smartphone", "brand": "apple", "model": "IPHONE 13", "storage_gb": 128}
+
+
+def test_what_is_known_of_a_device_goes_before_what_is_told_of_its_launch(quote: Any, house: Any) -> None:
+    price = {"amount": "1999.00", "currency": "GBP"}
+    assert quote(device=IPHONE | {"launched_on": "2026-01-01", "launch_price": price}).status_code == 201
+    told = house.appraiser.asked[-1]
+    assert (told["launched_on"], told["launch_price"]) == (date(2021, 9, 24), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"category": "laptop"}, "category"),
+        ({"model": "iPhone 99", "launched_on": "2199-01-01"}, "launched_on"),
+    ],
+)
+def test_a_description_that_cannot_be_is_malformed(quote: Any, change: dict[str, Any], field: str) -> None:
+    answer = quote(device=IPHONE | change)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_a_default_that_is_told_is_the_same_request(quote: Any) -> None:
+    assert quote(device=IPHONE).json() == quote(device=IPHONE | {"attributes": {}}).json()
 
 
 def test_a_price_check_rates_the_price_and_says_the_floor(client: TestClient, bodies: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def _with(body: Any, path: tuple[Any, ...], raw: str) -> bytes:
     return json.dumps(changed).replace('"@@"', raw).encode()
 
 
-# Faults.md's kind of corpus: text that is no value of any field, wherever it stands.
+# Text that is no value of any field, wherever it stands.
 WRONG = {
     "NaN": "NaN",
     "Infinity": "Infinity",

@@ -124,7 +124,7 @@ def test_a_phone_keeps_less_of_its_price_with_every_year(sales: pl.DataFrame, br
 
 
 def test_the_brands_lose_what_they_are_known_to_lose(sales: pl.DataFrame) -> None:
-    """The yearly decay of the relays (domain.md, section 6): iPhone 22.5 %, Galaxy 33.9 %."""
+    """The yearly decay of one buyer's posted prices, February 2026: iPhone 22.5 %, Galaxy 33.9 %."""
     for brand, loss in (("Apple", 0.225), ("Samsung", 0.339)):
         phones = (pl.col("category") == "smartphone") & (pl.col("brand") == brand)
         early, late = (_kept(sales, phones, _aged(years)) for years in (2, 5))

@@ -83,10 +83,9 @@ def test_the_lines_sum_to_the_offer(random_offers):
         assert total == made.amount
 
 
-def test_a_priced_offer_shows_every_line_and_an_unpriced_one_none(random_offers):
+def test_an_offer_shows_every_line_and_another_decision_none(random_offers):
     for _, _, made in random_offers:
-        priced = made.decision in (Decision.OFFER, Decision.RECYCLE)
-        assert [line.code for line in made.lines] == (CODES if priced else [])
+        assert [line.code for line in made.lines] == (CODES if made.decision == Decision.OFFER else [])
 
 
 def test_an_offer_is_a_multiple_of_the_payable_step_and_at_least_the_minimum(random_offers):
@@ -298,3 +297,15 @@ def test_an_appraisal_in_another_currency_is_refused():
 def test_an_appraisal_of_another_market_is_refused():
     with pytest.raises(markets.MarketMismatch):
         decide(appraisal(100, 250, 300, 320, 340, 400), terms=terms_of("DE"))
+
+
+@pytest.mark.parametrize(
+    ("basis", "decision"),
+    [("model", "OFFER"), ("family", "OFFER"), ("brand", "REVIEW"), ("category", "REVIEW")],
+)
+def test_a_price_is_promised_unseen_only_for_what_rests_on_a_model_or_its_family(basis, decision):
+    made = decide(replace(appraisal(100, 250, 300, 320, 340, 400), basis=basis))
+    assert made.decision == decision
+    assert (made.amount.minor > 0) == (decision == "OFFER")
+    if decision == "REVIEW":
+        assert made.reasons[0].code == "DEVICE_UNKNOWN"

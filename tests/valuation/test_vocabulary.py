@@ -58,3 +58,10 @@ def test_rows_keep_their_order_and_unknown_devices_stay_unknown() -> None:
     filled = vocabulary.complete(devices=devices)
     assert filled["model"].to_list() == ["Nothing", "iPhone 13", "Nothing else"]
     assert filled["launched_on"].is_null().to_list() == [True, False, True]
+
+
+def test_more_storage_of_a_model_was_never_cheaper_at_its_launch() -> None:
+    known = sales(storage_gb=[128.0, 256.0], launch_price=[900.0, 850.0]).drop("ram_gb")
+    devices = sales(storage_gb=[256.0, 128.0])
+    filled = vocabulary.complete(devices=devices, known=vocabulary.facts(known=known))
+    assert filled["launch_price"].to_list() == [900.0, 900.0]
