@@ -37,7 +37,7 @@ def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> 
 
     A text column without members has no codes.
     """
-    texts = [name for name in table.columns if table.schema[name] == pl.String]
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
     numbers = table.select(pl.exclude(pl.String).cast(pl.Float64).fill_null(float("nan")))
     matrix = np.asfortranarray(numbers.to_numpy())
     return Encoded(

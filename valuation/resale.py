@@ -165,26 +165,32 @@ class ResaleModel:
     def unprojected(self, *, table: pl.DataFrame) -> Floats:
         """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
         basis, sales = self.location.basis(table=table)
+        doubts = spread_table(table=table, basis=basis, sales=sales)
+        centre = self.location.standing(devices=_at_every_grade(self.location.anchor.encode(table=table)))
+        scale = self.spread.predict(devices=self._doubted(self.spread.scale.encode(table=doubts)))
         level = self.location.level(table=table)
-        devices = self.location.anchor.encode(table=table)
-        doubts = self.spread.scale.encode(table=spread_table(table=table, basis=basis, sales=sales))
         categories = table["category"].to_list()
+        rows = table.height
         rungs = []
         for grade in Grade:
-            centre = self.location.standing(devices=_graded(devices, grade)) + level
-            scale = self.spread.predict(devices=self._doubted(doubts, grade))
-            rungs.append(
-                _outcomes(centre, scale[:, None] * self.spread.grid(categories=categories, grade=grade))
-            )
+            rung = slice(grade * rows, (grade + 1) * rows)
+            grid = self.spread.grid(categories=categories, grade=grade)
+            rungs.append(_outcomes(centre[rung] + level, scale[rung, None] * grid))
         return np.stack(rungs, axis=1)
 
-    def _doubted(self, doubts: Encoded, grade: Grade) -> Encoded:
-        code = self.spread.scale.members["grade"].get(str(int(grade)), encoding.UNKNOWN)
-        return replace(doubts, codes={**doubts.codes, "grade": np.full(doubts.rows, code)})
+    def _doubted(self, doubts: Encoded) -> Encoded:
+        """Repeat what the scale depends on, once for each grade."""
+        known = self.spread.scale.members["grade"]
+        codes = [known.get(str(int(grade)), encoding.UNKNOWN) for grade in Grade]
+        every = doubts.tiled(len(Grade))
+        return replace(every, codes={**every.codes, "grade": np.repeat(codes, doubts.rows)})
 
 
-def _graded(devices: Encoded, grade: Grade) -> Encoded:
-    return replace(devices, numbers={**devices.numbers, "grade_rank": np.full(devices.rows, float(grade))})
+def _at_every_grade(devices: Encoded) -> Encoded:
+    """Repeat the devices, once for each grade, worst first."""
+    every = devices.tiled(len(Grade))
+    ranks = np.repeat([float(grade) for grade in Grade], devices.rows)
+    return replace(every, numbers={**every.numbers, "grade_rank": ranks})
 
 
 def _outcomes(centre: Floats, residuals: Floats) -> Floats:
