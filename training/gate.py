@@ -230,8 +230,7 @@ def _grid(appraiser: Appraiser) -> np.ndarray[tuple[int, ...], np.dtype[np.float
 
 
 NOT_COMPARED = (
-    "Not compared: there is no champion, or fewer than "
-    f"{FEWEST_SALES} of the sales are later than those it learnt from."
+    f"Not compared: no champion, or fewer than {FEWEST_SALES} sales later than those it learnt from."
 )
 
 

@@ -203,9 +203,7 @@ def apply(*, table: pl.LazyFrame, mapping: Mapping, contract: ledger.Contract) -
     hits = {f"{ASIDE} {place}": _hit(rule) for place, rule in enumerate(mapping.aside) if rule.match}
     rules = [_rule(rule, place) for place, rule in enumerate(mapping.aside)]
     if any(rule.above_launch for rule in mapping.aside) and not {"price", "launch_price"} <= set(found):
-        raise MappingError(
-            ["aside: `above_launch` needs the columns price and launch_price; map them, or drop the rule"]
-        )
+        raise MappingError(["aside: `above_launch` needs price and launch_price; map them, or drop the rule"])
     return (
         table.select(**found, **hits)
         .with_columns(pl.coalesce(pl.lit(None, dtype=pl.String), *rules).alias(ASIDE))

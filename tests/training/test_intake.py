@@ -190,3 +190,30 @@ def test_a_sellers_slogan_about_nothing_is_a_new_console(consoles):
     share = dict(consoles.good["grade"].value_counts(normalize=True).rows())
     assert share["NEW"] > 0.97
     assert share["PREMIUM"] > share["GOOD"] > share["FAIR"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"sale_id;price\n1;2\n", "separated by ';'"),
+        ("a.csv", b"sale_id\tprice\n1\t2\n", r"separated by '\\t'"),
+        ("a.csv", "sale_id,price\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("a.csv.gz", gzip.compress(b"sale_id,price\n" * 1000)[:40], "damaged"),
+        ("a.parquet", b"PAR1 and then nothing", "damaged"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_refused_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(intake.IntakeError, match=said) as refused:
+        intake.read(path=tmp_path / name, contract=ledger.SALES, mapping=None, as_of=None)
+    assert name in str(refused.value)
+
+
+def test_a_mapping_that_sets_every_row_aside_leaves_nothing_to_learn_from(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEAD}\n{GOOD}\n", "utf-8")
+    everything = mapping.Mapping.model_validate({"aside": [{"rule": "all", "from": "brand", "match": "."}]})
+    read = intake.read(path=tmp_path / "a.csv", contract=ledger.SALES, mapping=everything, as_of=None)
+    with pytest.raises(intake.IntakeError, match="set aside"):
+        intake.refuse_above(read, 0.02)
