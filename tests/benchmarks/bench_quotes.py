@@ -161,7 +161,7 @@ def many_quotes(appraiser: Appraiser) -> Bodies:
 
 
 def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appraiser) -> list[Target]:
-    """Start the servers, one after the other, and say what is asked of them."""
+    """Start the servers, each when the one before is at rest (ours has a busy courier), and say what they are asked."""
 
     def start(command: Sequence[str], ready: str, env: Mapping[str, str]) -> Peer:
         port, log = peers.free_port(), home / f"{command[0]}.log"
@@ -170,7 +170,6 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
             peers.serve(whole, ready=ready, port=port, core=SERVER_CORE, log=log, env=env)
         )
 
-    ours = start(["serving", "--home", str(home)], "/readyz", {})
     mlflow = start(
         ["mlflow", "models", "serve", "-m", str(flavoured), "--env-manager", "local", "--workers", "1"],
         "/ping",
@@ -178,6 +177,8 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
     )
     noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "h11", "--no-access-log"]
     nothing = start(["uvicorn", *noop], "/", {})
+    ours = start(["serving", "--home", str(home)], "/readyz", {})
+    ours.settle()
     numbers = np.nan_to_num(row_of_trees(appraiser)).tolist()
     table = {"columns": appraiser.model.location.trees.feature_name(), "data": numbers}
     table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 90.0
+REST_SECONDS, REST_SHARE = 2.0, 0.1
 STOP_SECONDS = 10.0
 
 
@@ -40,22 +41,33 @@ class Peer:
 
     def resident_mb(self) -> dict[str, float]:
         """What each process of the group holds in memory: {command line: MB}."""
-        group = [p for p in Path("/proc").glob("[0-9]*") if _group(p) == self.process.pid]
-        return {_read(p / "cmdline").replace("\0", " "): _rss_mb(p) for p in group}
+        told = self._proc("cmdline", "status")
+        return {command.replace("\0", " "): _rss_mb(status) for command, status in told if command}
+
+    def settle(self) -> None:
+        """Wait until the group is at rest: what a server starts beside it may be busy after it is ready."""
+        end = time.perf_counter() + READY_SECONDS
+        before, now = 0.0, self._cpu_seconds()
+        while now - before > REST_SHARE * REST_SECONDS and time.perf_counter() < end:
+            time.sleep(REST_SECONDS)
+            before, now = now, self._cpu_seconds()
+
+    def _cpu_seconds(self) -> float:
+        ticks = [part for (stat,) in self._proc("stat") for part in stat.rpartition(")")[2].split()[11:15]]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def _proc(self, *files: str) -> list[tuple[str, ...]]:
+        """Read these files of /proc for each process of the group that is still there."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.getpgid(int(folder.name)) == self.process.pid:
+                    found.append(tuple((folder / file).read_text("utf-8") for file in files))
+        return found
 
 
-def _group(process: Path) -> int | None:
-    with suppress(ProcessLookupError):
-        return os.getpgid(int(process.name))
-    return None
-
-
-def _read(file: Path) -> str:
-    return file.read_text("utf-8")
-
-
-def _rss_mb(process: Path) -> float:
-    return int(_read(process / "status").partition("VmRSS:")[2].split()[0]) / 1024
+def _rss_mb(status: str) -> float:
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 @contextmanager
