@@ -8,7 +8,7 @@ help: ## print this help
 
 $(READY): requirements.lock
 	python3 -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements.lock
 	$(PY) -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'reprise.pth').write_text(str(pathlib.Path.cwd()))"
 	printf '#!/bin/sh\nexec "$(CURDIR)/$(PY)" -m training "$$@"\n' > $(VENV)/bin/reprise
 	printf '#!/bin/sh\nexec "$(CURDIR)/$(PY)" -m serving "$$@"\n' > $(VENV)/bin/reprise-serve
