@@ -21,6 +21,8 @@ The ladder (a module imports only from a lower rung):
     markets
     dated
     catalogue
+    derivation
+    catalogue_file
     names  appraisal
     grades
     money

@@ -1,17 +1,17 @@
 """The catalogue: which devices can be traded in, when they were launched and at what price; finding one.
 
 The facts are in catalogue.csv, one row per variant and currency, each with its source and a confidence:
-A in a cited source, B a source and general knowledge agree, C unconfirmed.
+A in a cited source, B a source and general knowledge agree, C unconfirmed. In the other currencies of the
+markets the launch price is derived (D).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, cached_property
@@ -21,22 +21,12 @@ from typing import Any
 
 import polars as pl
 
-from valuation import money, names
+from valuation import catalogue_file, derivation, names
+from valuation.catalogue_file import CatalogueError, Entry
 from valuation.money import Money
 
 FACTS = Path(__file__).parent / "catalogue.csv"
-CATEGORIES = (
-    *("smartphone", "tablet", "laptop", "smartwatch", "console"),
-    *("audio", "camera", "component", "other"),
-)
-_COLUMNS = (
-    *("device_id", "brand", "family", "model", "category", "storage_gb"),
-    *("launched_on", "launch_price", "currency", "source", "confidence"),
-)
-
-
-class CatalogueError(ValueError):
-    """A catalogue file breaks rules: one line for each, with file, line and remedy."""
+CATEGORIES = catalogue_file.CATEGORIES
 
 
 class UnknownDevice(LookupError):  # noqa: N818 - the asker is not always at fault
@@ -50,11 +40,16 @@ class UnknownDevice(LookupError):  # noqa: N818 - the asker is not always at fau
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What a variant cost when it was launched, in one currency."""
+    """What a variant cost when it was launched, in one currency; `derived` where no source tells it."""
 
     price: Money
     source: str
     confidence: str
+
+    @property
+    def derived(self) -> bool:
+        """Whether the price follows from one in another currency, as its source says."""
+        return derivation.is_derived(self.confidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +109,7 @@ class Catalogue:
 
     @classmethod
     def embedded(cls) -> Catalogue:
-        """The catalogue of catalogue.csv."""
+        """The catalogue of catalogue.csv, with the launch prices that are derived from its facts."""
         return _embedded()
 
     def with_devices(self, frame: pl.DataFrame) -> Catalogue:
@@ -146,10 +141,10 @@ class Catalogue:
         Model after model; a storage in the text puts that variant of each model first.
         """
         storages = {variant.storage_gb for variant in self.variants}
-        typed, storage_gb = names.storage_apart(names.words(text[:200]), storages)
+        typed, storage_gb = names.storage_apart(text[:200], storages)
         found = (
             variant
-            for name in self._index.nearest(typed)
+            for name in self._index.nearest(names.words(typed))
             for variant in sorted(self._by_name[name], key=lambda v: v.storage_gb != storage_gb)
         )
         return tuple(islice(found, limit))
@@ -174,9 +169,9 @@ class Catalogue:
 
 @cache
 def launch_facts() -> pl.DataFrame:
-    """The launch facts of the embedded catalogue, one row per variant and currency.
+    """The launches of the embedded catalogue, one row per variant and currency.
 
-    brand_key and model_key (see `key`), storage_gb, currency, launched_on, launch_price (major units).
+    brand_key and model_key (see `key`), storage_gb, currency, launched_on, launch_price (major units), derived.
     """
     return pl.DataFrame(
         [
@@ -187,6 +182,7 @@ def launch_facts() -> pl.DataFrame:
                 "currency": launch.price.currency,
                 "launched_on": variant.launched_on,
                 "launch_price": float(launch.price.amount),
+                "derived": launch.derived,
             }
             for variant in Catalogue.embedded().variants
             for launch in variant.launches
@@ -195,63 +191,15 @@ def launch_facts() -> pl.DataFrame:
 
 
 def load(*, path: Path) -> Catalogue:
-    """Read and check a catalogue file; CatalogueError lists every problem with its line."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream, restkey="more", restval="")
-        if tuple(reader.fieldnames or ()) != _COLUMNS:
-            raise CatalogueError(f"{path.name}, line 1: the columns should be {','.join(_COLUMNS)}.")
-        rows = {line: row for row in reader if (line := reader.line_num)}
-    problems = [(line, problem) for line, row in rows.items() for problem in _problems(row)]
-    problems += _disagreements(rows)
-    if problems:
-        raise CatalogueError(
-            "\n".join(f"{path.name}, line {line}: {text}." for line, text in sorted(problems))
-        )
-    launches = defaultdict(list)
-    for row in rows.values():
-        launches[row["device_id"]].append(_launch(row))
-    firsts = {row["device_id"]: row for row in reversed(rows.values())}
-    return Catalogue(tuple(_variant(firsts[name], tuple(of_it)) for name, of_it in launches.items()))
+    """Read and check a catalogue file, with its facts only; CatalogueError lists every problem with its line."""
+    return _of(catalogue_file.read(path=path, device_id=_device_id))
 
 
-def _problems(row: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with one row by itself."""
-    if "more" in row:
-        yield "has more fields than columns; quote a field that holds a comma"
-    for name in ("brand", "family", "model", "source"):
-        if not row[name].strip():
-            yield f"{name} is empty"
-    if row["category"] not in CATEGORIES:
-        yield f"category {row['category']!r} is unknown; write one of {', '.join(CATEGORIES)}"
-    if row["confidence"] not in ("A", "B", "C"):
-        yield f"confidence {row['confidence']!r} is unknown; write A, B or C"
-    if not re.fullmatch(r"[1-9][0-9]{0,6}", row["storage_gb"]):
-        yield f"storage_gb {row['storage_gb']!r} is no whole number of GB above 0"
-    elif row["device_id"] != (right := _device_id(row)):
-        yield f"device_id {row['device_id']!r} does not follow from the names; write {right}"
-    try:
-        date.fromisoformat(row["launched_on"])
-    except ValueError:
-        yield f"launched_on {row['launched_on']!r} is no date; write it as 2021-01-31"
-    try:
-        if Money.parse(row["launch_price"], row["currency"]).minor <= 0:
-            yield f"launch_price {row['launch_price']} should be above zero"
-    except money.MoneyError as error:
-        yield f"launch_price: {str(error).removesuffix('.')}"
-
-
-def _disagreements(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
-    """The lines that repeat a device in a currency, or give it other facts than its first line."""
-    firsts: dict[str, Mapping[str, str]] = {}
-    seen = set()
-    for line, row in rows.items():
-        first = firsts.setdefault(row["device_id"], row)
-        if (row["device_id"], row["currency"]) in seen:
-            yield line, f"{row['device_id']} in {row['currency']} is there already; keep one"
-        seen.add((row["device_id"], row["currency"]))
-        for name in ("family", "category", "launched_on"):
-            if row[name] != first[name]:
-                yield line, f"{row['device_id']} has {name} {first[name]!r} above and {row[name]!r} here"
+def _of(entries: Iterable[Entry]) -> Catalogue:
+    devices = defaultdict(list)
+    for entry in entries:
+        devices[entry.device_id].append(entry)
+    return Catalogue(tuple(_variant(of_it) for of_it in devices.values()))
 
 
 def _device_id(row: Mapping[str, Any]) -> str:
@@ -259,27 +207,24 @@ def _device_id(row: Mapping[str, Any]) -> str:
     return slug(brand=row["brand"], model=row["model"], storage_gb=storage_gb)
 
 
-def _launch(row: Mapping[str, str]) -> Launch:
-    price = Money.parse(row["launch_price"], row["currency"])
-    return Launch(price=price, source=row["source"], confidence=row["confidence"])
-
-
-def _variant(row: Mapping[str, str], launches: tuple[Launch, ...]) -> Variant:
+def _variant(entries: Sequence[Entry]) -> Variant:
+    first = entries[0]
     return Variant(
-        device_id=row["device_id"],
-        brand=row["brand"],
-        model=row["model"],
-        category=row["category"],
-        storage_gb=float(row["storage_gb"]),
-        family=row["family"],
-        launched_on=date.fromisoformat(row["launched_on"]),
-        launches=launches,
+        device_id=first.device_id,
+        brand=first.brand,
+        model=first.model,
+        category=first.category,
+        storage_gb=first.storage_gb,
+        family=first.family,
+        launched_on=first.launched_on,
+        launches=tuple(Launch(price=e.price, source=e.source, confidence=e.confidence) for e in entries),
     )
 
 
 @cache
 def _embedded() -> Catalogue:
-    return load(path=FACTS)
+    facts = catalogue_file.read(path=FACTS, device_id=_device_id)
+    return _of((*facts, *derivation.derived(entries=facts)))
 
 
 def _full_name(brand: str, model: str) -> str:

@@ -57,21 +57,26 @@ class Facts:
 def facts(*, known: pl.DataFrame | None = None) -> Facts:
     """Gather launch facts: those of the devices known (a vocabulary) first, then those of the embedded catalogue.
 
-    Sources differ by tax and rate: more storage of one model is never taken to have been cheaper.
+    A price that the catalogue derived comes last, and never above one that was told for more storage. Sources differ
+    by tax and rate: more storage of one model is never taken to have been cheaper.
     """
     tables = [catalogue.launch_facts()]
     if known is not None:
-        tables.insert(0, known.with_columns(_KEYS).select(tables[0].columns))
+        told = known.with_columns(*_KEYS, derived=pl.lit(value=False))
+        tables.insert(0, told.select(tables[0].columns))
     every = pl.concat(tables, how="vertical_relaxed")
     prices = _first(every, "launch_price", PRICE_KEYS).sort("storage_gb", nulls_last=True)
-    rising = pl.col("found").cum_max().over(*DAY_KEYS, "currency")
-    return Facts(days=_first(every, "launched_on", DAY_KEYS), prices=prices.with_columns(rising))
+    model = (*DAY_KEYS, "currency")
+    told_above = pl.when(~pl.col("derived")).then("found").cum_min(reverse=True).backward_fill().over(model)
+    bounded = pl.when("derived").then(pl.min_horizontal("found", told_above)).otherwise("found")
+    rising = pl.col("found").cum_max().over(model)
+    prices = prices.with_columns(found=bounded).with_columns(rising).drop("derived")
+    return Facts(days=_first(every, "launched_on", DAY_KEYS).drop("derived"), prices=prices)
 
 
 def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFrame:
-    return (
-        every.drop_nulls(column).unique(keys, keep="first", maintain_order=True).select(*keys, found=column)
-    )
+    first = every.drop_nulls(column).unique(keys, keep="first", maintain_order=True)
+    return first.select(*keys, "derived", found=column)
 
 
 def complete(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFrame:

@@ -1,8 +1,7 @@
-"""The catalogue: facts that hold together, ids that stay, and names that are found despite slips."""
+"""The catalogue: facts that hold together, and ids that stay."""
 
 from __future__ import annotations
 
-import random
 import re
 from datetime import date
 
@@ -11,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valuation import catalogue
-from valuation.catalogue import Catalogue, CatalogueError, UnknownDevice, Variant
+from valuation import catalogue, catalogue_file, markets
+from valuation.catalogue import CATEGORIES, Catalogue, UnknownDevice, Variant
+from valuation.catalogue_file import CatalogueError
 
 ALL = Catalogue.embedded()
 LATIN_AND_SPACES = st.text(
@@ -32,11 +32,34 @@ def test_every_id_follows_from_the_names_and_is_unique():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", variant.device_id)
 
 
-def test_every_fact_has_a_source_a_price_and_a_possible_day():
+def test_every_variant_has_a_family_a_category_and_a_possible_day():
     for variant in ALL.variants:
-        assert variant.launches
-        assert date(2010, 1, 1) < variant.launched_on < date(2026, 12, 31)
-        assert all(launch.price.minor > 0 and launch.source for launch in variant.launches)
+        assert variant.family
+        assert variant.category in CATEGORIES
+        assert date(2010, 1, 1) < variant.launched_on < date(2026, 12, 31), variant.device_id
+
+
+def test_every_launch_has_a_price_a_source_and_a_confidence_and_says_whether_it_is_derived():
+    for variant in ALL.variants:
+        for launch in variant.launches:
+            assert launch.price.minor > 0
+            assert launch.confidence in "ABCD"
+            assert launch.derived == launch.source.startswith("derived: ") == (launch.confidence == "D")
+            assert launch.source.strip()
+
+
+def test_every_variant_has_one_launch_price_in_the_currency_of_each_market():
+    currencies = {markets.terms(market=m, on=date(2026, 10, 31)).currency for m in markets.markets()}
+    assert currencies == set(catalogue_file.CURRENCIES)
+    for variant in ALL.variants:
+        assert sorted(launch.price.currency for launch in variant.launches) == sorted(currencies)
+
+
+def test_what_the_file_tells_is_never_replaced_by_a_derived_price():
+    facts = catalogue.load(path=catalogue.FACTS)
+    assert ids(facts.variants) == ids(ALL.variants)
+    for told, known in zip(facts.variants, ALL.variants, strict=True):
+        assert told.launches == tuple(launch for launch in known.launches if not launch.derived)
 
 
 def test_more_storage_never_cost_less_at_launch():
@@ -82,7 +105,7 @@ def test_names_that_differ_in_case_width_and_spaces_have_one_key(text):
     assert catalogue.key(text) == "iphone 13"
 
 
-def test_the_launch_facts_are_one_row_for_each_variant_and_currency():
+def test_the_launches_are_one_row_for_each_variant_and_currency():
     facts = catalogue.launch_facts()
     assert facts.schema == {
         "brand_key": pl.String,
@@ -91,6 +114,7 @@ def test_the_launch_facts_are_one_row_for_each_variant_and_currency():
         "currency": pl.String,
         "launched_on": pl.Date,
         "launch_price": pl.Float64,
+        "derived": pl.Boolean,
     }
     assert len(facts) == sum(len(variant.launches) for variant in ALL.variants)
     assert not facts.select("brand_key", "model_key", "storage_gb", "currency").is_duplicated().any()
@@ -100,7 +124,7 @@ def test_the_launch_facts_are_one_row_for_each_variant_and_currency():
         & (pl.col("currency") == "USD"),
         named=True,
     )
-    assert (row["launched_on"], row["launch_price"]) == (date(2019, 9, 20), 699.0)
+    assert (row["launched_on"], row["launch_price"], row["derived"]) == (date(2019, 9, 20), 699.0, False)
 
 
 def test_a_device_is_found_by_its_id():
@@ -125,85 +149,6 @@ def test_an_id_that_is_near_to_nothing_is_unknown_without_suggestions(device_id)
         ALL.get(device_id)
     assert error.value.suggestions == ()
     assert len(str(error.value)) < 250
-
-
-@pytest.mark.parametrize(
-    ("typed", "device_id"),
-    [
-        ("iphone13 128", "apple-iphone-13-128gb"),
-        ("Apple iPhone 13 128GB", "apple-iphone-13-128gb"),
-        ("ihpone 13 pro max 256", "apple-iphone-13-pro-max-256gb"),
-        ("S22 Ultra", "samsung-galaxy-s22-ultra-128gb"),
-        ("galaxy note 10+", "samsung-galaxy-note10-plus-256gb"),
-        ("iphone se 2020", "apple-iphone-se-2020-64gb"),
-        ("ipad 9", "apple-ipad-9th-gen-64gb"),
-        ("ps5 digital", "sony-playstation-5-digital-edition-825gb"),
-        ("steam deck oled 1tb", "valve-steam-deck-oled-1024gb"),
-        ("macbook air m1", "apple-macbook-air-13-m1-256gb"),
-        ("XBOX SERIES X", "microsoft-xbox-series-x-1024gb"),
-    ],
-)
-def test_a_device_is_found_by_what_people_call_it(typed, device_id):
-    assert ALL.search(typed)[0].device_id == device_id
-
-
-def test_the_storage_that_was_typed_comes_first_and_the_others_follow():
-    assert ids(ALL.search("iphone 13 256 gb", 3)) == [
-        "apple-iphone-13-256gb",
-        "apple-iphone-13-128gb",
-        "apple-iphone-13-512gb",
-    ]
-
-
-@pytest.mark.parametrize("typed", ["", "   ", "?!", "zzzzzzz", "🙂", "\x00"])
-def test_what_is_near_to_no_device_finds_none(typed):
-    assert ALL.search(typed) == ()
-
-
-@pytest.mark.parametrize("limit", [0, 1, 7])
-def test_no_more_is_found_than_was_asked_for(limit):
-    assert len(ALL.search("iphone", limit)) == limit
-
-
-NEIGHBOURS = {
-    "a": "qs",
-    "e": "wr",
-    "i": "uo",
-    "o": "ip",
-    "n": "bm",
-    "s": "ad",
-    "t": "ry",
-    "r": "et",
-    "l": "kp",
-}
-
-
-def misspelt(rng, variant):
-    """A name as people type it: perhaps without its brand, with its storage, and with one or two slips."""
-    text = variant.name if rng.random() < 0.5 else f"{variant.model} {variant.storage_gb:.0f}"
-    text = text if rng.random() < 0.6 else variant.model
-    for slip in rng.choices(("drop", "swap", "double", "near", "case", "join", "plain", "hyphen"), k=2):
-        i = rng.choice([i for i in range(1, len(text)) if text[i].isalpha() and text[i - 1].isalpha()])
-        text = {
-            "drop": text[:i] + text[i + 1 :],
-            "swap": text[: i - 1] + text[i] + text[i - 1] + text[i + 1 :],
-            "double": text[:i] + text[i] + text[i:],
-            "near": text[:i] + rng.choice(NEIGHBOURS.get(text[i].lower(), text[i])) + text[i + 1 :],
-            "case": text.upper(),
-            "join": text.replace(" ", "", 1),
-            "plain": text.replace("(", "").replace(")", ""),
-            "hyphen": text.replace(" ", "-", 1),
-        }[slip]
-    return text
-
-
-def test_of_1000_misspelt_names_97_percent_have_their_model_among_the_first_three():
-    rng = random.Random(1)
-    found = 0
-    for _ in range(1000):
-        variant = rng.choice(ALL.variants)
-        found += variant.model in [near.model for near in ALL.search(misspelt(rng, variant), 3)]
-    assert found >= 970
 
 
 def devices(*rows):

@@ -65,3 +65,20 @@ def test_more_storage_of_a_model_was_never_cheaper_at_its_launch() -> None:
     devices = sales(storage_gb=[256.0, 128.0])
     filled = vocabulary.complete(devices=devices, known=vocabulary.facts(known=known))
     assert filled["launch_price"].to_list() == [900.0, 900.0]
+
+
+def completed(*, storage_gb: list[float], known: pl.DataFrame | None = None) -> list[float]:
+    """The launch prices in EUR that the iPhone 13 is filled up with: 128 GB is told by a source, the others derived."""
+    devices = sales(storage_gb=storage_gb)
+    return vocabulary.complete(devices=devices, known=vocabulary.facts(known=known))["launch_price"].to_list()
+
+
+def test_a_derived_launch_price_fills_in_where_none_was_told() -> None:
+    assert completed(storage_gb=[128.0, 256.0]) == [899.0, 1019.0]
+
+
+def test_a_told_launch_price_goes_before_a_derived_one_and_is_not_raised_by_it() -> None:
+    known = sales(storage_gb=[256.0], launch_price=[850.0]).drop("ram_gb")
+    assert completed(storage_gb=[256.0], known=known) == [899.0]
+    known = sales(storage_gb=[512.0], launch_price=[1000.0]).drop("ram_gb")
+    assert completed(storage_gb=[256.0, 512.0, 128.0], known=known) == [1000.0, 1000.0, 899.0]
