@@ -137,7 +137,15 @@ def market(terms: Terms) -> replies.MarketOpen:
     return replies.MarketOpen(
         market=terms.market,
         currency=terms.currency,
+        language=terms.language,
         quote_validity_days=terms.quote_validity_days,
+        return_days=terms.return_days,
+        warranty_months=terms.warranty_months,
+        grade_words={grade.name: word for grade, word in terms.grade_words.items()},
+        grade_words_elsewhere={
+            marketplace: {word: grade.name for word, grade in words.items()}
+            for marketplace, words in terms.grade_words_elsewhere.items()
+        },
         terms_version=terms.version,
     )
 

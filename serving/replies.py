@@ -156,11 +156,20 @@ class PriceCheck(Appraised):
 
 
 class MarketOpen(Reply):
-    """A market that can be quoted today, and its currency."""
+    """A market that can be quoted today, in its currency and language (a CLDR locale: fr_FR).
+
+    `grade_words` are the words of its language by grade; `grade_words_elsewhere` the grades of other
+    marketplaces' words, by marketplace: one word may stand for two grades on two of them.
+    """
 
     market: str
     currency: str
+    language: str
     quote_validity_days: int
+    return_days: int
+    warranty_months: int
+    grade_words: dict[GradeWord, str]  # type: ignore[valid-type]
+    grade_words_elsewhere: dict[str, dict[str, GradeWord]]  # type: ignore[valid-type]
     terms_version: str
 
 

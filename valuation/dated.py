@@ -3,8 +3,8 @@
     [vat_rate]
     2011-01-04 = { value = "0.20", source = "..." }
 
-A schema gives every key of such a file the kind of its values: a function that reads one, or a table of such
-functions by member. A key with a dot is a table within a table: refurbishment.laptop.
+A schema gives every key of such a file the kind of its values: a function that reads one, a table of such
+functions by member, or an OpenTable. A key with a dot is a table within a table: refurbishment.laptop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ from valuation import money
 from valuation.money import Money
 
 Read = Callable[[Any, str], Any]  # (as written, the file's currency) -> value; ValueError says what is wrong
-Schema = Mapping[str, Read | Mapping[str, Read]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTable:
+    """The kind of a table with any members, in their order: how the name of one is read, and its value."""
+
+    member: Read
+    value: Read
+
+
+Schema = Mapping[str, Read | Mapping[str, Read] | OpenTable]
 
 
 class TermsError(ValueError):
@@ -95,9 +106,21 @@ def one_of(*words: str) -> Read:
     return word
 
 
+def named(names: type[Enum]) -> Read:
+    """The name of a member of an enum, read as that member."""
+    word = one_of(*names.__members__)
+    return lambda written, currency: names[word(written, currency)]
+
+
 def currency(written: Any, _: str) -> str:
     """An ISO 4217 code."""
     money.digits(code := text(written, _))
+    return code
+
+
+def language(written: Any, _: str) -> str:
+    """A locale for money.spelled, such as fr_FR."""
+    money.locale(code := text(written, _))
     return code
 
 
@@ -133,8 +156,17 @@ def positive_amount(written: Any, currency: str) -> Money:
 
 def days(written: Any, _: str) -> int:
     """A whole number of days from 1 to 3650, no string."""
-    if type(written) is not int or not 1 <= written <= 3650:
-        raise ValueError(f"{written!r} should be a whole number of days from 1 to 3650")
+    return _whole(written, "days", 3650)
+
+
+def months(written: Any, _: str) -> int:
+    """A whole number of months from 1 to 120, no string."""
+    return _whole(written, "months", 120)
+
+
+def _whole(written: Any, unit: str, most: int) -> int:
+    if type(written) is not int or not 1 <= written <= most:
+        raise ValueError(f"{written!r} should be a whole number of {unit} from 1 to {most}")
     return written
 
 
@@ -186,8 +218,22 @@ def _value(written: Any, kind: Any, currency: str, at: str, problems: list[str])
             problems.append(f"{at}: should be a table with exactly {', '.join(kind)}")
             return None
         return {key: _value(written[key], kind[key], currency, f"{at}, {key}", problems) for key in kind}
+    if isinstance(kind, OpenTable):
+        return _open_table(written, kind, currency, at, problems)
     try:
         return kind(written, currency)
     except ValueError as error:
         problems.append(f"{at}: {error}")
         return None
+
+
+def _open_table(written: Any, kind: OpenTable, currency: str, at: str, problems: list[str]) -> Any:
+    if not isinstance(written, dict):
+        problems.append(f"{at}: {written!r} should be a table")
+        return None
+    members = [_value(name, kind.member, currency, f"{at}, {name}", problems) for name in written]
+    values = [_value(written[name], kind.value, currency, f"{at}, {name}", problems) for name in written]
+    known = [member for member in members if member is not None]
+    if len(set(known)) < len(known):
+        problems.append(f"{at}: names one member twice; keep one of them")
+    return dict(zip(members, values, strict=True))

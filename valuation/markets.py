@@ -16,42 +16,52 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from valuation import dated, money
+from valuation import catalogue, dated, money
 from valuation.catalogue import CATEGORIES
-from valuation.dated import Dated, TermsError
+from valuation.dated import Dated, OpenTable, TermsError
 from valuation.grades import Condition, Grade
 from valuation.money import Money
 
 TERMS = Path(__file__).parent / "terms"
+MARKETPLACES = ("back_market", "refurbed", "ebay", "amazon_renewed", "swappie")
 
 _AMOUNTS = dict.fromkeys(CATEGORIES, dated.amount)
 _REFURBISHED = ("FAIR", "GOOD", "EXCELLENT", "PREMIUM")
+_WORDS = OpenTable(member=dated.text, value=dated.named(Grade))
 
 # Every key of a terms file and the kind of its values; what each means is said at Terms.
 SCHEMA: dated.Schema = {
     "currency": dated.currency,
+    "language": dated.language,
     "vat_scheme": dated.one_of("margin", "none"),
     "vat_rate": dated.share,
     "commission_share": dated.share,
+    "monthly_fee": dated.amount,
+    "buyer_fee": OpenTable(member=dated.amount, value=dated.amount),
     "payment_fee": dated.amount,
     "returns_share": dated.share,
+    "warranty_share": dated.share,
     "holding_share_per_day": dated.share,
     "price_lock_share": dated.share,
     "uncertainty_share": dated.share,
     "margin_share": dated.share,
     **{f"refurbishment.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
+    **{f"parts.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
     "parts_handling": _AMOUNTS,
     "shipping": _AMOUNTS,
     "days_to_sell": dict.fromkeys(CATEGORIES, dated.days),
     "minimum_offer": dated.positive_amount,
     "payable_step": dated.positive_amount,
     "quote_validity_days": dated.days,
+    "return_days": dated.days,
+    "warranty_months": dated.months,
     "max_fsd": dated.float_share,
     "resale_ceiling": dated.positive_amount,
     "resale_step": dated.positive_amount,
     "resale_ending": dated.amount,
     "battery_floor": dict.fromkeys(_REFURBISHED, dated.float_share),
     "grade_words": dict.fromkeys(Grade.__members__, dated.text),
+    **{f"grade_words_elsewhere.{marketplace}": _WORDS for marketplace in MARKETPLACES},
 }
 
 
@@ -61,6 +71,10 @@ class MarketUnknown(LookupError):  # noqa: N818 - like TermsNotYetKnown: the ask
 
 class TermsNotYetKnown(LookupError):  # noqa: N818
     """The terms of this market begin later than the day asked for."""
+
+
+class WordUnknown(LookupError):  # noqa: N818
+    """No grade is known by this word."""
 
 
 class MarketMismatch(ValueError):  # noqa: N818
@@ -78,32 +92,74 @@ class Terms:
     market: str
     version: str
     currency: str
+    language: str  # the locale of the market, for money.spelled and the grade words: fr_FR
     vat_scheme: str  # "margin": VAT on resale minus purchase (2006/112/EC art. 313-315); "none"
     vat_rate: Decimal  # of a price without VAT
     commission_share: Decimal  # to the marketplace
+    monthly_fee: Money  # to the marketplace; a fixed cost: no single offer carries it, the margin has to
+    buyer_fee: Mapping[Money, Money]  # see buyer_fee_on; by the price from which it holds, lowest first
     payment_fee: Money  # for paying the customer
-    returns_share: Decimal  # returns within 30 days and warranty
+    returns_share: Decimal  # devices sent back within return_days
+    warranty_share: Decimal  # devices that fail within warranty_months
     holding_share_per_day: Decimal  # capital and falling prices while the device waits for its buyer
     price_lock_share: Decimal  # prices fall between the quote and the device's arrival
     uncertainty_share: Decimal  # of p50 - p10: a wider estimate pays less
     margin_share: Decimal
-    refurbishment: Mapping[str, Mapping[Condition, Money]]  # by category; parts and labour
+    refurbishment: Mapping[str, Mapping[Condition, Money]]  # by category; labour, cleaning, testing
+    parts: Mapping[str, Mapping[Condition, Money]]  # by category; spare parts: screen, battery, board
     parts_handling: Mapping[str, Money]  # by category, for a device that is sold for parts
     shipping: Mapping[str, Money]  # by category, from the customer and to the buyer
     days_to_sell: Mapping[str, int]  # by category
     minimum_offer: Money
     payable_step: Money
     quote_validity_days: int
+    return_days: int  # within which a buyer may send a device back
+    warranty_months: int  # promised to the buyer; the law may give more
     max_fsd: float  # above it a person decides
     resale_ceiling: Money  # above it an estimate is not believed
     resale_step: Money  # resale prices are multiples of the step, plus the ending
     resale_ending: Money
     battery_floor: Mapping[Grade, float]
     grade_words: Mapping[Grade, str]  # in the market's language
+    grade_words_elsewhere: Mapping[str, Mapping[str, Grade]]  # by marketplace, in its words; see grade_of
+
+    @property
+    def after_sale_share(self) -> Decimal:
+        """Returns and warranty together."""
+        return self.returns_share + self.warranty_share
 
     def holding_share(self, category: str) -> Decimal:
         """The share of the resale price lost while a device of this category waits for its buyer."""
         return self.holding_share_per_day * self.days_to_sell[category]
+
+    def buyer_fee_on(self, price: Money) -> Money:
+        """What the marketplace adds for the buyer on top of a price; nothing where no such fee is known of.
+
+        Raises CurrencyMismatch for a price in another currency, MoneyError for one below zero.
+        """
+        nothing = Money(0, self.currency)
+        if price < nothing:
+            raise money.MoneyError(f"{price} is no price: give one of zero or more.")
+        return [nothing, *(fee for start, fee in self.buyer_fee.items() if start <= price)][-1]
+
+    def grade_of(self, *, word: str, marketplace: str) -> Grade:
+        """Our grade for another marketplace's word; case, width and spaces do not matter.
+
+        Marketplaces mean different grades by one word. Raises WordUnknown for a word or marketplace that the
+        terms do not have.
+        """
+        if marketplace not in self.grade_words_elsewhere:
+            known = ", ".join(self.grade_words_elsewhere)
+            raise WordUnknown(f"No grade words of {marketplace!r:.40} are known: known are those of {known}.")
+        words = self.grade_words_elsewhere[marketplace]
+        grades = {catalogue.key(known): grade for known, grade in words.items()}
+        if (asked := catalogue.key(word)) not in grades:
+            known = ", ".join(words) or "none"
+            raise WordUnknown(
+                f"No grade is known by {word!r:.40} on {marketplace} in {self.market}: known are {known}. "
+                f"Add the word with its source (grade_words_elsewhere.{marketplace})."
+            )
+        return grades[asked]
 
     def require(self, *, market: str, currency: str) -> None:
         """Raise CurrencyMismatch or MarketMismatch unless both are the terms' own."""
@@ -128,17 +184,23 @@ class Market:
 
     def terms(self, *, on: date) -> Terms:
         """The terms in force on a day. Raises TermsNotYetKnown before the first day of any key."""
-        force = {key: self._in_force(key, on) for key in SCHEMA}
-        values: dict[str, Any] = {key: entry.value for key, entry in force.items() if "." not in key}
+        force = {key: self.in_force(key=key, on=on) for key in SCHEMA}
+        values: dict[str, Any] = {}
+        for key, entry in force.items():
+            group, _, member = key.partition(".")
+            if member:
+                values.setdefault(group, {})[member] = entry.value
+            else:
+                values[key] = entry.value
         for key in ("battery_floor", "grade_words"):
             values[key] = {Grade[word]: value for word, value in values[key].items()}
-        values["refurbishment"] = {name: force[f"refurbishment.{name}"].value for name in CATEGORIES}
         written = json.dumps(
             [self.code, {key: entry.written for key, entry in force.items()}], sort_keys=True
         )
         return Terms(market=self.code, version=hashlib.sha256(written.encode()).hexdigest()[:12], **values)
 
-    def _in_force(self, key: str, on: date) -> Dated:
+    def in_force(self, *, key: str, on: date) -> Dated:
+        """The value of a key of SCHEMA on a day. Raises TermsNotYetKnown before the key's first day."""
         begun = [entry for entry in self.history[key] if entry.since <= on]
         if not begun:
             raise TermsNotYetKnown(
@@ -195,12 +257,33 @@ def _contradictions(terms: Terms) -> Iterator[tuple[str, str]]:
     if (terms.vat_scheme == "none") != (terms.vat_rate == 0):
         yield "vat_scheme", "should be none where vat_rate is 0, and only there"
     # At 1 or more the offer would fall while the estimate rises (the closed form in offer.py).
-    shares = terms.commission_share + terms.returns_share + terms.price_lock_share + terms.margin_share
+    shares = terms.commission_share + terms.after_sale_share + terms.price_lock_share + terms.margin_share
     longest = max(terms.holding_share(category) for category in CATEGORIES)
     if (1 + terms.vat_rate) * (shares + longest + terms.uncertainty_share) >= 1:
         yield "margin_share", "the shares together, with VAT on them, leave nothing to pay"
-    for category, costs in terms.refurbishment.items():
-        if list(costs.values()) != sorted(costs.values()):
-            yield f"refurbishment.{category}", "a worse condition should never cost less"
     if list(terms.battery_floor.values()) != sorted(terms.battery_floor.values()):
         yield "battery_floor", "a better grade should never have a lower floor"
+    yield from _cheaper_for_worse(terms)
+    yield from _fees_out_of_order(terms)
+    yield from _words_twice(terms)
+
+
+def _cheaper_for_worse(terms: Terms) -> Iterator[tuple[str, str]]:
+    for group, table in (("refurbishment", terms.refurbishment), ("parts", terms.parts)):
+        for category, costs in table.items():
+            if list(costs.values()) != sorted(costs.values()):
+                yield f"{group}.{category}", "a worse condition should never cost less"
+
+
+def _fees_out_of_order(terms: Terms) -> Iterator[tuple[str, str]]:
+    starts = [start.minor for start in terms.buyer_fee]
+    if starts != sorted(starts):
+        yield "buyer_fee", "its prices are not in order; write the lowest first"
+    elif starts[:1] not in ([], [0]):
+        yield "buyer_fee", "its first price should be 0: every price needs a fee"
+
+
+def _words_twice(terms: Terms) -> Iterator[tuple[str, str]]:
+    for marketplace, words in terms.grade_words_elsewhere.items():
+        if len({catalogue.key(word) for word in words}) < len(words):
+            yield f"grade_words_elsewhere.{marketplace}", "two of its words are one, written differently"

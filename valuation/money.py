@@ -1,4 +1,4 @@
-"""Money: whole minor units inside, decimal strings outside, and the rounding rules by name.
+"""Money: whole minor units inside, decimal strings outside, the rounding rules by name, and how people write it.
 
 Estimates are floats in major units of a currency; `nearest_minor` is the one border between them and money.
 """
@@ -9,9 +9,10 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from functools import total_ordering
+from functools import cache, total_ordering
 
-from babel.numbers import list_currencies
+from babel import Locale, localedata
+from babel.numbers import format_currency, get_minus_sign_symbol, list_currencies
 
 # ISO 4217:2015 List One: the currencies whose minor unit is not a hundredth. Not Babel's CLDR digits: those
 # follow everyday use and differ from the standard (IQD: 0 instead of 3).
@@ -25,6 +26,10 @@ _DIGITS = {
     for code in codes.split()
 }
 _CURRENCIES = frozenset(list_currencies())
+_LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?_[A-Z]{2}", re.ASCII)
+# CLDR's minimumGroupingDigits, which Babel leaves out: 1129,00 zł but 11 290,00 zł. Of the languages of our
+# markets only Polish has it.
+_UNGROUPED_BELOW = {"pl": 10_000}
 _AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,4}))?", re.ASCII)
 
 MAX_MINOR = 10**15  # exact as a float64 and in a 64-bit database integer
@@ -141,3 +146,31 @@ def nearest_ending(minor: int, step_minor: int, ending_minor: int) -> int:
         return ending_minor or step_minor
     above = below + step_minor
     return below if minor - below <= above - minor else above
+
+
+@cache
+def locale(language: str) -> Locale:
+    """How a language is written in a country: fr_FR. Raises MoneyError for one that Babel does not know."""
+    if not _LANGUAGE.fullmatch(language) or not localedata.exists(language):
+        raise MoneyError(f"{language!r:.20} is no locale of CLDR: write language and country such as fr_FR.")
+    return Locale.parse(language)
+
+
+def spelled(amount: Money, *, language: str) -> str:
+    """Write an amount as people do who read this language: 1.129,00 € for de_DE, £1,129.00 for en_GB.
+
+    With all minor units of ISO 4217, none rounded. Spaces (U+00A0, U+202F) and minus (U+2212 for sv_SE) are
+    CLDR's: for eyes only, `amount` is what is read again. Raises MoneyError for an unknown language.
+    """
+    known, places = locale(language), digits(amount.currency)
+    standard = known.currency_formats["standard"].pattern
+    whole_units = abs(amount.minor) // 10**places
+    text = format_currency(
+        Decimal(amount.amount),
+        amount.currency,
+        standard.replace("0.00", f"0.{'0' * places}" if places else "0"),
+        locale=known,
+        currency_digits=False,
+        group_separator=whole_units >= _UNGROUPED_BELOW.get(known.language, 0),
+    )
+    return str(text).replace("-", get_minus_sign_symbol(known))

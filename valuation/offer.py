@@ -61,12 +61,16 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Way:
-    """One way to sell a device: at a grade, for P = `resale` and p10 = `low`, after `work` (minor units)."""
+    """One way to sell a device: at a grade, for P = `resale` and p10 = `low`, after `work` and `parts`.
+
+    All in minor units.
+    """
 
     grade: Grade
     resale: int
     low: int
     work: int
+    parts: int
     category: str
 
 
@@ -89,8 +93,10 @@ def decide(
         return _offer(Decision.REFUSE, grade, grades.refusals(blocked=blocked), terms)
     if not all(_possible(appraisal, at, terms) for at in (grade, Grade.PARTS)):
         return _offer(Decision.REVIEW, grade, (_IMPOSSIBLE,), terms)
-    refurbished = _way(appraisal, grade, terms.refurbishment[appraisal.category][condition])
-    for_parts = _way(appraisal, Grade.PARTS, terms.parts_handling[appraisal.category])
+    work, parts = (table[appraisal.category][condition] for table in (terms.refurbishment, terms.parts))
+    refurbished = _way(appraisal, grade, work=work, parts=parts)
+    handling = terms.parts_handling[appraisal.category]
+    for_parts = _way(appraisal, Grade.PARTS, work=handling, parts=Money(0, terms.currency))
     way = max(refurbished, for_parts, key=lambda way: _payable(way, terms))
     fsd = appraisal.ladder[way.grade].fsd
     if not fsd <= terms.max_fsd:
@@ -133,13 +139,14 @@ def _possible(appraisal: Appraisal, grade: Grade, terms: Terms) -> bool:
     return 0 < value.p10 <= value.p50 <= float(terms.resale_ceiling.amount)
 
 
-def _way(appraisal: Appraisal, grade: Grade, work: Money) -> _Way:
+def _way(appraisal: Appraisal, grade: Grade, *, work: Money, parts: Money) -> _Way:
     value = appraisal.ladder[grade]
     return _Way(
         grade=grade,
         resale=money.nearest_minor(value.p50, appraisal.currency),
         low=money.nearest_minor(value.p10, appraisal.currency),
         work=work.minor,
+        parts=parts.minor,
         category=appraisal.category,
     )
 
@@ -150,8 +157,9 @@ def _deductions(way: _Way, terms: Terms) -> list[tuple[str, str, Decimal]]:
     return [
         ("COMMISSION", "Marketplace commission", terms.commission_share * resale),
         ("REFURBISHMENT", "Refurbishment and repair", Decimal(way.work)),
+        ("PARTS", "Spare parts", Decimal(way.parts)),
         ("SHIPPING", "Shipping, both ways", Decimal(terms.shipping[category].minor)),
-        ("RETURNS_WARRANTY", "Returns and warranty", terms.returns_share * resale),
+        ("RETURNS_WARRANTY", "Returns and warranty", terms.after_sale_share * resale),
         ("HOLDING", "Holding it until it sells", terms.holding_share(category) * resale),
         ("PRICE_LOCK", "Keeping this price for you", terms.price_lock_share * resale),
         ("PAYMENT", "Paying you", Decimal(terms.payment_fee.minor)),

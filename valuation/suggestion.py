@@ -83,14 +83,21 @@ def _rate(price: Money, p10: Money, p25: Money, p75: Money, p90: Money) -> Ratin
 
 
 def _floor(appraisal: Appraisal, terms: Terms, paid: Money | None) -> Money:
-    condition, category = grades.bought_as(appraisal.grade), appraisal.category
-    work = terms.refurbishment[category][condition] if condition else terms.parts_handling[category]
-    costs = work + terms.shipping[category] + terms.payment_fee
-    shares = terms.commission_share + terms.returns_share + terms.holding_share(category)
+    category = appraisal.category
+    costs = _work(appraisal, terms) + terms.shipping[category] + terms.payment_fee
+    shares = terms.commission_share + terms.after_sale_share + terms.holding_share(category)
     gross = 1 + terms.vat_rate
     bought = _computed_offer(appraisal, terms, shares, costs) if paid is None else paid.minor
     floor = (bought + gross * costs.minor) / (1 - gross * shares)
     return Money(money.up_to_whole(floor), terms.currency)
+
+
+def _work(appraisal: Appraisal, terms: Terms) -> Money:
+    """Refurbishing a device that sells at this grade, with its spare parts; or handling it for parts."""
+    condition, category = grades.bought_as(appraisal.grade), appraisal.category
+    if condition is None:
+        return terms.parts_handling[category]
+    return terms.refurbishment[category][condition] + terms.parts[category][condition]
 
 
 def _computed_offer(appraisal: Appraisal, terms: Terms, shares: Decimal, costs: Money) -> Decimal:

@@ -6,22 +6,21 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from serving import reading, replies
+from serving import asks, reading, replies
 from serving.desk import Desk
 from serving.guard import FORM, Entry, request_id
 from serving.page import forms
 from serving.refusal import Refusal
+from valuation import money
 
 ENTRIES = {"/sell": Entry(content_type=FORM), "/check": Entry(content_type=FORM)}
 _HERE = Path(__file__).parent
@@ -29,9 +28,9 @@ _FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"
 
 
-def money(amount: replies.Money) -> str:
+def spelled(amount: replies.Money | asks.Amount) -> str:
     """An amount as people write it: €1,129.00."""
-    return str(format_currency(Decimal(amount.amount), amount.currency, locale=LOCALE))
+    return money.spelled(money.Money.parse(amount.amount, amount.currency), language=LOCALE)
 
 
 _TEMPLATES = jinja2.Environment(
@@ -42,7 +41,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
-    "money": money,
+    "money": spelled,
     "day": lambda day: format_date(day, "long", locale=LOCALE),
     "instant": lambda instant: format_datetime(instant, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
 }

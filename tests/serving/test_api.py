@@ -258,6 +258,16 @@ def test_a_market_in_whose_currency_nothing_was_sold_is_not_priced(
     assert "GBP" in answer.json()["detail"]
 
 
+def test_a_market_tells_its_language_guarantees_and_grade_words(client: TestClient) -> None:
+    listed = {market["market"]: market for market in client.get("/v1/markets").json()["markets"]}
+    assert set(listed) >= {"FR", "DE", "GB", "US", "PL", "SE"}
+    german = listed["DE"]
+    assert (german["language"], german["return_days"], german["warranty_months"]) == ("de_DE", 30, 12)
+    assert german["grade_words"]["PARTS"] == "Für Bastler"
+    assert german["grade_words_elsewhere"]["refurbed"]["Gut"] == "FAIR"
+    assert german["grade_words_elsewhere"]["back_market"]["Gut"] == "GOOD"
+
+
 def test_a_market_is_closed_before_its_first_terms(quote: Any, client: TestClient, house: Any) -> None:
     house.wait(days=-365 * 30)
     assert quote().status_code == 409

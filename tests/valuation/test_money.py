@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,14 @@ from valuation.money import Money
 
 MINORS = st.integers(-money.MAX_MINOR, money.MAX_MINOR)
 CURRENCIES = st.sampled_from(["EUR", "GBP", "USD", "PLN", "SEK", "JPY", "KWD", "CLF"])
+SEPARATORS = {  # between thousands and before the minor units, and the minus
+    "fr_FR": ("\u202f", ",", "-"),
+    "de_DE": (".", ",", "-"),
+    "en_GB": (",", ".", "-"),
+    "en_US": (",", ".", "-"),
+    "pl_PL": ("\u00a0", ",", "-"),
+    "sv_SE": ("\u00a0", ",", "\u2212"),
+}
 repeatable = settings(derandomize=True, max_examples=500, deadline=None)
 
 
@@ -191,3 +200,61 @@ def test_rounding_up_stays_above_by_less_than_one(minor):
 )
 def test_a_resale_price_ends_as_the_market_likes_it_and_is_never_zero(minor, step, ending, rounded):
     assert money.nearest_ending(minor, step, ending) == rounded
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "language", "text"),
+    [
+        ("1129.00", "EUR", "fr_FR", "1\u202f129,00\u00a0€"),
+        ("-1129.00", "EUR", "fr_FR", "-1\u202f129,00\u00a0€"),
+        ("1234567.89", "EUR", "fr_FR", "1\u202f234\u202f567,89\u00a0€"),
+        ("1129.00", "EUR", "de_DE", "1.129,00\u00a0€"),
+        ("-0.05", "EUR", "de_DE", "-0,05\u00a0€"),
+        ("1129.00", "GBP", "en_GB", "£1,129.00"),
+        ("-1129.00", "GBP", "en_GB", "-£1,129.00"),
+        ("1129.00", "EUR", "en_GB", "€1,129.00"),
+        ("1129.00", "USD", "en_US", "$1,129.00"),
+        ("-7.50", "USD", "en_US", "-$7.50"),
+        ("1129.00", "PLN", "pl_PL", "1129,00\u00a0zł"),
+        ("-9999.99", "PLN", "pl_PL", "-9999,99\u00a0zł"),
+        ("10000.00", "PLN", "pl_PL", "10\u00a0000,00\u00a0zł"),
+        ("1129.00", "SEK", "sv_SE", "1\u00a0129,00\u00a0kr"),
+        ("-1129.00", "SEK", "sv_SE", "\u22121\u00a0129,00\u00a0kr"),
+    ],
+)
+def test_an_amount_is_written_as_people_of_the_language_write_it(amount, currency, language, text):
+    assert money.spelled(Money.parse(amount, currency), language=language) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("1129", "JPY", "1\u202f129\u00a0JPY"),
+        ("1129.005", "KWD", "1\u202f129,005\u00a0KWD"),
+        ("0.001", "IQD", "0,001\u00a0IQD"),  # in everyday use, and in CLDR, IQD has no decimals
+        ("0.0001", "CLF", "0,0001\u00a0CLF"),
+    ],
+)
+def test_the_minor_units_of_iso_4217_are_all_written(amount, currency, text):
+    assert money.spelled(Money.parse(amount, currency), language="fr_FR") == text
+
+
+@pytest.mark.parametrize("language", SEPARATORS)
+def test_no_digit_is_lost_or_rounded_in_any_language(language):
+    rng = random.Random(20261101)
+    group, decimal, minus = SEPARATORS[language]
+    for _ in range(10_000):
+        minor = int(10 ** rng.uniform(0, 15)) * rng.choice((1, -1))
+        amount = Money(minor, rng.choice(("EUR", "GBP", "USD", "PLN", "SEK", "JPY", "KWD", "CLF")))
+        text = money.spelled(amount, language=language)
+        assert "".join(c for c in text if c.isdigit()) == "".join(c for c in amount.amount if c.isdigit())
+        assert amount.amount.removeprefix("-") in text.replace(group, "").replace(decimal, ".")
+        assert text.startswith(minus) == (minor < 0)
+
+
+@pytest.mark.parametrize(
+    "language", ["", "fr", "fr-FR", "FR_fr", "xx_YY", "en_XY", "root", "../fr_FR", "fr_FR "]
+)
+def test_a_language_that_is_no_locale_is_refused(language):
+    with pytest.raises(money.MoneyError, match="no locale of CLDR: write language and country such as fr_FR"):
+        money.spelled(Money(100, "EUR"), language=language)

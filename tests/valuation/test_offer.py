@@ -24,8 +24,8 @@ PUBLISHED = Path(__file__).parents[1] / "published" / "vat_margin_scheme.csv"
 WORKED_SUMS = tuple(csv.DictReader(PUBLISHED.read_text(encoding="utf-8").splitlines()))
 ONE_EURO_IN = {"EUR": 1.0, "GBP": 0.87, "USD": 1.1, "PLN": 4.3, "SEK": 11.3}
 CODES = [
-    *("RESALE", "COMMISSION", "REFURBISHMENT", "SHIPPING", "RETURNS_WARRANTY", "HOLDING", "PRICE_LOCK"),
-    *("PAYMENT", "UNCERTAINTY", "MARGIN", "VAT_ON_MARGIN", "ROUNDING"),
+    *("RESALE", "COMMISSION", "REFURBISHMENT", "PARTS", "SHIPPING", "RETURNS_WARRANTY", "HOLDING"),
+    *("PRICE_LOCK", "PAYMENT", "UNCERTAINTY", "MARGIN", "VAT_ON_MARGIN", "ROUNDING"),
 ]
 
 
@@ -174,10 +174,12 @@ def plain_terms(*, vat_rate, commission_share, margin_share, costs):
         margin_share=Decimal(margin_share),
         payment_fee=Money.parse(costs, "EUR"),
         returns_share=nothing,
+        warranty_share=nothing,
         holding_share_per_day=nothing,
         price_lock_share=nothing,
         uncertainty_share=nothing,
         refurbishment={"smartphone": dict.fromkeys(Condition, Money(0, "EUR"))},
+        parts={"smartphone": dict.fromkeys(Condition, Money(0, "EUR"))},
         parts_handling={"smartphone": Money(0, "EUR")},
         shipping={"smartphone": Money(0, "EUR")},
         payable_step=cent,
@@ -198,13 +200,14 @@ def test_the_vat_margin_scheme_matches_the_sums_worked_by_hand(row):
 
 
 def test_an_itemised_offer_adds_up_as_worked_by_hand():
-    """FR, 2024: (0.10 + 0.04 + 25 x 0.0007 + 0.01 + 0.12) x 300 = 86.25; 0.15 x (300 - 253.20) = 7.02;
+    """FR, 2024: (0.10 + 0.025 + 0.015 + 25 x 0.0007 + 0.01 + 0.12) x 300 = 86.25; 0.15 x (300 - 253.20) = 7.02;
     18 + 10 + 0.35 = 28.35; 300 - 1.20 x 121.62 = 154.056, down to 154; (300 - 154) / 6 = 24.33."""
     made = decide(appraisal(100, 250, 300, 320, 340, 400))
     assert {line.code: line.amount.amount for line in made.lines} == {
         "RESALE": "300.00",
         "COMMISSION": "-30.00",
         "REFURBISHMENT": "-18.00",
+        "PARTS": "0.00",
         "SHIPPING": "-10.00",
         "RETURNS_WARRANTY": "-12.00",
         "HOLDING": "-5.25",
@@ -216,6 +219,37 @@ def test_an_itemised_offer_adds_up_as_worked_by_hand():
         "ROUNDING": "-0.05",
     }
     assert (made.decision, str(made.amount), made.grade) == (Decision.OFFER, "154.00 EUR", Grade.GOOD)
+
+
+def test_a_cracked_device_pays_for_its_spare_parts_as_worked_by_hand():
+    """FR, 2024: 0.2875 x 500 = 143.75; 0.15 x (500 - 422) = 11.70; 27 work + 78 parts + 10 + 0.35 = 115.35;
+    500 - 1.20 x 270.80 = 175.04, down to 175."""
+    made = decide(appraisal(100, 500, 520, 540, 560, 600), Condition.FUNCTIONAL_CRACKED)
+    lines = {line.code: line.amount.amount for line in made.lines}
+    assert (lines["REFURBISHMENT"], lines["PARTS"]) == ("-27.00", "-78.00")
+    assert (str(made.amount), made.grade) == ("175.00 EUR", Grade.FAIR)
+
+
+def test_a_device_that_is_sold_for_parts_needs_none():
+    made = decide(appraisal(200, 300, 320, 340, 360, 400), Condition.NOT_FUNCTIONAL_CRACKED)
+    lines = {line.code: line.amount.amount for line in made.lines}
+    assert (made.grade, lines["REFURBISHMENT"], lines["PARTS"]) == (Grade.PARTS, "-6.00", "0.00")
+
+
+@pytest.mark.parametrize("market", markets.markets())
+@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("condition", Condition)
+def test_it_does_not_matter_whether_a_cost_is_work_or_parts(market, category, condition):
+    terms = terms_of(market)
+    scale = 2000 * ONE_EURO_IN[terms.currency]
+    device = appraisal(*(scale * share for share in (0.1, 1, 1, 1, 1, 1)), market=market, category=category)
+    work, parts = terms.refurbishment[category][condition], terms.parts[category][condition]
+    as_work = replace(
+        terms,
+        refurbishment={category: {condition: work + parts}},
+        parts={category: {condition: Money(0, terms.currency)}},
+    )
+    assert decide(device, condition).amount == decide(device, condition, terms=as_work).amount
 
 
 def test_a_swedish_offer_is_rounded_down_to_ten_kronor():

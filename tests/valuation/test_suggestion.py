@@ -103,6 +103,7 @@ def test_the_floor_is_the_one_worked_by_hand():
         vat_rate=Decimal("0.20"),
         commission_share=Decimal("0.10"),
         returns_share=nothing,
+        warranty_share=nothing,
         holding_share_per_day=nothing,
         payment_fee=Money.parse("7", "EUR"),
     )  # of FR: refurbishment 18 and shipping 10, with 7 for the payment 35
@@ -114,8 +115,10 @@ def profit(price, paid, appraised, terms):
     condition = grades.bought_as(appraised.grade)
     category = appraised.category
     work = terms.refurbishment[category][condition] if condition else terms.parts_handling[category]
-    costs = (work + terms.shipping[category] + terms.payment_fee).minor
-    share = terms.commission_share + terms.returns_share + terms.holding_share(category)
+    parts = terms.parts[category][condition] if condition else Money(0, terms.currency)
+    costs = (work + parts + terms.shipping[category] + terms.payment_fee).minor
+    share = terms.commission_share + terms.returns_share + terms.warranty_share
+    share += terms.holding_share(category)
     vat = max(Decimal(0), price - paid) * terms.vat_rate / (1 + terms.vat_rate)
     return price - paid - vat - share * price - costs
 
