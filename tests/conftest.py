@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from training import fitting
+from training.simulator import market
 from valuation import ledger, package
 from valuation.appraiser import Appraiser
 
@@ -18,10 +19,8 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(scope="session")
 def sales() -> pl.DataFrame:
     """4,000 audited sales of the simulated market."""
-    from training import simulator
-
-    market = simulator.simulate(sales=4_000, seed=7)
-    return ledger.audit(frame=market.sales, contract=ledger.SALES, as_of=None).good
+    invented = market.simulate(sales=4_000, seed=7)
+    return ledger.audit(frame=invented.sales, contract=ledger.SALES, as_of=None).good
 
 
 @pytest.fixture(scope="session")

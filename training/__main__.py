@@ -10,8 +10,10 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from training import devices, intake, mapping, ratio_study, report, retrain, screen, simulator
+from training import devices, intake, mapping, ratio_study, report, retrain, screen
 from training.registry import Registry
+from training.simulator import market
+from training.simulator import scenario as scenarios
 from valuation import ledger, package, trial
 from valuation.appraiser import NAME
 
@@ -194,6 +196,29 @@ def _tell(plan: retrain.Plan, outcome: retrain.Outcome) -> None:
 
 
 @app.command()
+def simulate(
+    sales: Annotated[int, typer.Option(min=1, help="How many sales to invent.")],
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder to write sales, listings, quotes and truth into.")
+    ],
+    scenario: Annotated[
+        str, typer.Option(help=f"One of {', '.join(scenarios.names())}, or a .toml file of your own.")
+    ] = market.DEFAULT,
+    seed: Seed = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
+) -> None:
+    """Invent a market: sales, listings, quotes, and the truth about every row."""
+    with screen.refusing(), screen.progress() as step:
+        step(f"inventing the market {scenario}")
+        rows = market.write(
+            scenario=scenario, sales=sales, seed=seed, directory=out_dir, force=force, say=step
+        )
+    screen.say(f"SIMULATED, scenario {scenario}, seed {seed}: {out_dir}")
+    for name, count in rows.items():
+        screen.say(f"  {name}.parquet: {count:,} rows")
+
+
+@app.command()
 def demo(home: Home = HERE, tracking_uri: Uri = "", seed: Seed = 1) -> None:
     """Train on a small simulated market and put the result into office, unless there is a champion."""
     with screen.refusing():
@@ -205,7 +230,8 @@ def demo(home: Home = HERE, tracking_uri: Uri = "", seed: Seed = 1) -> None:
         screen.say("No champion yet: training on a SIMULATED market, so that there is something to look at.")
         with tempfile.TemporaryDirectory() as folder, screen.progress() as step:
             step("simulating a market")
-            path = simulator.write(simulator.simulate(sales=DEMO_SALES, seed=seed), Path(folder))
+            market.write(sales=DEMO_SALES, seed=seed, directory=Path(folder))
+            path = Path(folder) / "sales.parquet"
             read = intake.read(path=path, contract=ledger.SALES, mapping=None, as_of=None)
             plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed)
             outcome = retrain.retrain(plan=plan, registry=registry, promote=True, say=step)

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training import backtest, fitting, gate, intake, mapping, ratio_study, simulator
+from training import backtest, fitting, gate, intake, mapping, ratio_study
+from training.simulator.refusal import SimulatorError
 from training.version import RegistryError, Version
 from valuation import ledger
 from valuation.appraiser import AppraiserError
@@ -28,7 +29,7 @@ REFUSALS = (
     ledger.LedgerError,
     ratio_study.StudyError,
     mapping.MappingError,
-    simulator.SimulatorError,
+    SimulatorError,
     OSError,
 )
 

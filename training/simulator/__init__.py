@@ -1,0 +1,18 @@
+"""An invented market with known truth: the default to begin with, the examiner of every model, a teaching tool.
+
+A `scenario` is a small file on top of market.toml. With a seed it is a `world`: what devices there are, what each is
+worth on each day, and how far prices lie from that. In a world, markets are invented part by part (`market`): sales,
+listings and quotes, in the columns of the ledger, and beside them the truth about every row. An `Oracle` values
+devices as one who knows the world. Nothing here is a price of a real market: every id begins with MARK.
+
+    market
+    oracle  tables
+    sales  quotes  listings  dirt
+    bargain  hazard
+    goods
+    world
+    shelf  noise
+    scenario
+"""
+
+MARK = "sim-"  # begins the id of every simulated sale, listing, quote and unit
