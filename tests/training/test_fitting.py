@@ -16,7 +16,6 @@ from valuation import package
 from valuation.appraiser import Appraiser
 from valuation.ledger import Attribute
 
-
 SEED = 7  # of the sales in tests/conftest.py
 
 
