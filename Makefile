@@ -30,10 +30,15 @@ lint: $(READY) ## style and types
 bench: $(READY) ## measure speed beside peers, in one run
 	$(PY) -m pytest -m bench -s tests/benchmarks/bench_*.py
 
+pictures: $(READY) ## draw docs/market: every scenario, beside the public numbers; and list them all
+	$(VENV)/bin/reprise scenarios --numbers > docs/market-numbers.md
+	for file in training/scenarios/*.toml; do name=$$(basename $$file .toml); \
+	  $(PY) notebooks/01-look-at-the-market.py -- --scenario $$name --out docs/market/$$name.png || exit 1; done
+
 lock: ## write requirements.lock again (maintainers; needs uv)
 	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o requirements.lock
 	@! grep -n '://' requirements.lock
 
-.PHONY: help run test lint bench lock
+.PHONY: help run test lint bench pictures lock

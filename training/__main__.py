@@ -10,10 +10,9 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from training import devices, intake, mapping, ratio_study, report, retrain, screen
+from training import devices, intake, inventing, mapping, ratio_study, report, retrain, screen
 from training.registry import Registry
 from training.simulator import market
-from training.simulator import scenario as scenarios
 from valuation import ledger, package, trial
 from valuation.appraiser import NAME
 
@@ -23,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.command()(inventing.simulate)
+app.command()(inventing.scenarios)
 
 HERE = Path(".reprise")
 DEMO_SALES = 12_000
@@ -193,29 +195,6 @@ def _tell(plan: retrain.Plan, outcome: retrain.Outcome) -> None:
     screen.verdict(outcome.verdict)
     office = ", in office" if outcome.promoted else ", not in office"
     screen.say(f"Registered as version {outcome.version.version}{office}")
-
-
-@app.command()
-def simulate(
-    sales: Annotated[int, typer.Option(min=1, help="How many sales to invent.")],
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder to write sales, listings, quotes and truth into.")
-    ],
-    scenario: Annotated[
-        str, typer.Option(help=f"One of {', '.join(scenarios.names())}, or a .toml file of your own.")
-    ] = market.DEFAULT,
-    seed: Seed = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
-) -> None:
-    """Invent a market: sales, listings, quotes, and the truth about every row."""
-    with screen.refusing(), screen.progress() as step:
-        step(f"inventing the market {scenario}")
-        rows = market.write(
-            scenario=scenario, sales=sales, seed=seed, directory=out_dir, force=force, say=step
-        )
-    screen.say(f"SIMULATED, scenario {scenario}, seed {seed}: {out_dir}")
-    for name, count in rows.items():
-        screen.say(f"  {name}.parquet: {count:,} rows")
 
 
 @app.command()

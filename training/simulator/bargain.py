@@ -16,10 +16,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from training.simulator.noise import Noise
-from training.simulator.rows import Floats, Rows, Whole
+from training.simulator.rows import Floats, Mask, Rows, Whole
 
 CHUNK = 8_192  # rows at once: small enough for a processor's cache
-GRID = np.geomspace(0.1, 3.0, 34)  # offers tried first, over the least of half of the owners
+GRID = np.geomspace(0.1, 3.0, 44)  # offers tried first, over the least of half of the owners
 NARROWINGS = 12
 GOLDEN = (np.sqrt(5) - 1) / 2
 
@@ -97,8 +97,8 @@ class Bargain(Rows):
 def _best(part: Bargain) -> tuple[Floats, Floats]:
     usual = np.exp((part.chance * part.reserve).sum(axis=1))
     tried = np.array([part.margin(usual * share) for share in GRID])
-    top = tried.argmax(axis=0)
-    low, high = (usual * GRID[np.clip(top + side, 0, len(GRID) - 1)] for side in (-1, 1))
+    top = 1 + np.where(_tops(tried), tried[1:-1], -np.inf).argmax(axis=0)
+    low, high = usual * GRID[top - 1], usual * GRID[top + 1]
     middle = _narrowed(part.margin, low, high)
     stepped = [np.floor(middle / part.step) * part.step + up * part.step for up in (0, 1)]
     candidates = np.maximum(stepped, part.step)
@@ -106,6 +106,11 @@ def _best(part: Bargain) -> tuple[Floats, Floats]:
     best = margins.argmax(axis=0)
     offer, margin = (np.take_along_axis(side, best[None], axis=0)[0] for side in (candidates, margins))
     return np.where(margin > 0, offer, 0.0), margin.clip(0)
+
+
+def _tops(tried: Floats) -> Mask:
+    """Where a margin is not below its neighbours; an offer that nobody accepts, at the lower end, is no top."""
+    return np.asarray((tried[1:-1] >= tried[:-2]) & (tried[1:-1] >= tried[2:]))
 
 
 def _narrowed(margin: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer.testing
 
+from training.__main__ import app
 from training.simulator import scenario
 from training.simulator.refusal import SimulatorError
+
+ROOT = Path(__file__).parents[3]
 
 every_scenario = pytest.mark.parametrize("name", scenario.names())
 
@@ -186,3 +190,15 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SimulatorError, match=r"mine\.toml is no TOML file"):
         scenario.load(tmp_path / "mine.toml")
+
+
+def test_the_table_in_the_docs_is_the_market_as_it_is() -> None:
+    """`make pictures` writes it again."""
+    told = typer.testing.CliRunner().invoke(app, ["scenarios", "--numbers"])
+    assert told.output.strip() == (ROOT / "docs" / "market-numbers.md").read_text("utf-8").strip()
+
+
+@every_scenario
+def test_every_scenario_has_its_picture_in_the_docs(name: str) -> None:
+    assert (ROOT / "docs" / "market" / f"{name}.png").is_file()
+    assert f"(market/{name}.png)" in (ROOT / "docs" / "market.md").read_text("utf-8")
