@@ -83,15 +83,21 @@ class Index:
     names: Mapping[str, Words]
 
     def nearest(self, typed: Words) -> list[str]:
-        """The names like these words, best first; empty where nothing is near.
+        """The names like these words, or like those of them that occur in names, best first; empty where none is.
 
         Likeness is that of all letters and digits without the spaces, 0..100, or of the words in the order of the
         alphabet less 3, whichever is more; of all the spellings of a name the best counts. Then 12 less for
         every number that the spelling lacks and 6 for every number that was not typed: 12 and 13 differ by a
-        letter, and by a model. Of 10,000 names made by
-        rule (half of a name, two slips, other orders, run together) 98.7 % had the right device among the first
-        three, and half or twice the weights change that by 0.1 points.
+        letter, and by a model. Of 10,000 names made by rule (half of a name, two slips, other orders, run
+        together) 98.7 % had the right device among the first three, and half or twice the weights change that
+        by 0.1 points.
         """
+        if found := self._nearest(typed):
+            return found
+        known = tuple(word for word in typed if word in self._known)
+        return self._nearest(known) if any(len(word) > 2 for word in known) else []
+
+    def _nearest(self, typed: Words) -> list[str]:
         likeness = np.maximum(
             _likeness("".join(typed), self._joined),
             _likeness("".join(sorted(typed)), self._sorted) - _REORDERED,
@@ -105,6 +111,10 @@ class Index:
             apart = _MISSING * len(numbers - theirs) + _UNTYPED * len(theirs - numbers)
             scores[name] = max(scores.get(name, 0.0), float(likeness[at]) - apart)
         return sorted(scores, key=lambda name: -scores[name])
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(word for _, way in self._ways for word in way)
 
     @cached_property
     def _ways(self) -> list[tuple[str, Words]]:

@@ -206,6 +206,12 @@ RULES = (
         "correct the date, or audit as of a later day",
     ),
     Rule(
+        "begins_before_it_ends",
+        _named("ended_on", "accepted_at"),
+        lambda name, row: pl.col(name).cast(pl.Date) < row.day,
+        "correct one of the two dates: it ends or is accepted before it is listed or quoted",
+    ),
+    Rule(
         "launch_plausible",
         _named("launched_on"),
         lambda name, row: (pl.col(name) < FIRST_LAUNCH) | (pl.col(name) > row.day + LONGEST_PREORDER),

@@ -6,13 +6,16 @@ listings and quotes, in the columns of the ledger, and beside them the truth abo
 devices as one who knows the world. Nothing here is a price of a real market: every id begins with MARK.
 
     market
-    oracle  tables
+    tables  oracle
     sales  quotes  listings  dirt
-    bargain  hazard
+    truth
+    bargain  asking  costs
     goods
     world
-    shelf  noise
-    scenario
+    times  shelf  noise
+    rows  scenario
+    facts
+    kinds  refusal
 """
 
 MARK = "sim-"  # begins the id of every simulated sale, listing, quote and unit

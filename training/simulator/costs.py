@@ -19,9 +19,11 @@ CONDITIONS = tuple(Condition)
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """By row of the shelf (s,), amounts in major units: shares kept of a resale price by who buys and resells
-    (`kept`), by who only sells (`proceeds`); holding per day; VAT of a margin; work by condition (s, 6), for parts
-    (s,); other costs of one unit; sending one back; the step and the days of an offer.
+    """By row of the shelf (s,), amounts in major units; shares are of a resale price.
+
+    `kept` of a price by who buys and resells (to wait costs what the device loses meanwhile, no more), `proceeds` of
+    one by who only sells; holding per day; VAT of a margin; work by condition (s, 6), for parts (s,); other costs of
+    one unit; sending one back; the step and the days of an offer.
     """
 
     kept: Floats
@@ -50,7 +52,7 @@ def _row(terms: Terms, category: str) -> dict[str, object]:
     vat = float(terms.vat_rate / (1 + terms.vat_rate))
     sold = float(1 - terms.commission_share - terms.after_sale_share)
     return {
-        "kept": sold - float(terms.holding_share(category)),
+        "kept": sold,
         "proceeds": sold - vat,
         "holding_per_day": float(terms.holding_share_per_day),
         "vat_of_margin": vat,

@@ -5,105 +5,18 @@ Levels are logs of a price, shares run 0..1, weights are zero or more and need n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
 from datetime import date, timedelta
-from itertools import pairwise
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from valuation import markets
-from valuation.catalogue import CATEGORIES
-from valuation.grades import Condition, Grade
-
-OTHERS = "others"  # the entry of a table for all that it does not name
-T = TypeVar("T")
+from training.simulator import kinds
 
 
-def _currencies() -> tuple[str, ...]:
-    return tuple({markets.terms(market=market, on=date.max).currency: None for market in markets.markets()})
-
-
-def _one_of(kind: str, known: Callable[[], Iterable[str]]) -> AfterValidator:
-    def check(word: str) -> str:
-        if word not in (words := list(known())):
-            raise ValueError(f"{word!r:.40} is no {kind} that is known; write one of {', '.join(words)}")
-        return word
-
-    return AfterValidator(check)
-
-
-def _with(needed: Callable[[], Collection[str]]) -> AfterValidator:
-    def check(table: dict[str, T]) -> dict[str, T]:
-        if OTHERS not in table and (missing := [word for word in needed() if word not in table]):
-            raise ValueError(f"has no entry for {', '.join(missing)}; give it one")
-        return table
-
-    return AfterValidator(check)
-
-
-def _drawable(table: dict[str, float]) -> dict[str, float]:
-    if not sum(table.values()) > 0:
-        raise ValueError("has no entry above 0: nothing could be drawn")
-    return table
-
-
-def _ascending(values: list[float]) -> list[float]:
-    if any(later <= earlier for earlier, later in pairwise(values)):
-        raise ValueError("is not in order; write the lowest first")
-    return values
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Days = Annotated[int, Field(ge=1, le=3650)]
-Ascending = Annotated[list[float], AfterValidator(_ascending)]
-
-Market = Annotated[str, _one_of("market with terms", markets.markets)]
-Category = Annotated[str, _one_of("category", lambda: CATEGORIES)]
-GradeName = Annotated[str, _one_of("grade", lambda: list(Grade.__members__))]
-ConditionName = Annotated[str, _one_of("condition", lambda: map(str, Condition))]
-Currency = Annotated[str, _one_of("currency of a market with terms", _currencies)]
-
-Weights = AfterValidator(_drawable)
-WithOthers = _with(lambda: (OTHERS,))
-EveryGrade = _with(lambda: list(Grade.__members__))
-EveryCondition = _with(lambda: list(map(str, Condition)))
-By = Annotated[dict[str, float], WithOthers]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-P = TypeVar("P", bound=_Part)
-
-
-def _of_one_length(part: P, name: str, other: str) -> P:
-    needed, given = len(getattr(part, name)), len(getattr(part, other))
-    if needed != given or not needed:
-        raise ValueError(f"{other} has {given} entries and {name} {needed}; give both the same, at least one")
-    return part
-
-
-class Range(_Part):
-    """Anything from `least` to `most` alike."""
-
-    least: float
-    most: float
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Range:
-        if self.least > self.most:
-            raise ValueError(f"from {self.least:g} to {self.most:g} is no range; write the least first")
-        return self
-
-
-class Period(_Part):
+class Period(kinds.Part):
     """The days of the market: `days` of them, the last is `ends_on`."""
 
-    ends_on: date
+    ends_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 1, 1))]
     days: Annotated[int, Field(ge=60, le=3650)]
 
     @property
@@ -112,19 +25,19 @@ class Period(_Part):
         return self.ends_on - timedelta(days=self.days - 1)
 
 
-class Volume(_Part):
+class Volume(kinds.Part):
     """How many quotes and listings there are for every sale."""
 
     quotes_per_sale: Annotated[float, Field(ge=0, le=1)]
     listings_per_sale: Annotated[float, Field(ge=0, le=1)]
 
 
-class Markets(_Part):
+class Markets(kinds.Part):
     """Weight of sales, log level of used prices, and the day on which trade begins (else the first)."""
 
-    share: Annotated[dict[Market, Weight], Weights]
-    level: dict[Market, float]
-    opens_on: dict[Market, date]
+    share: Annotated[dict[kinds.Market, kinds.Weight], kinds.Weights]
+    level: dict[kinds.Market, kinds.Level]
+    opens_on: dict[kinds.Market, date]
 
     @model_validator(mode="after")
     def _complete(self) -> Markets:
@@ -133,83 +46,86 @@ class Markets(_Part):
         return self
 
 
-class Popularity(_Part):
+class Popularity(kinds.Part):
     """How soon the sales of a variant fall by e, and the sd of log popularity among models."""
 
-    fades_years: Positive
-    spread: Weight
+    fades_years: kinds.Years
+    spread: Annotated[float, Field(ge=0, le=5)]
 
 
-class Age(_Part):
+class Age(kinds.Part):
     """What a device keeps of its launch price on day 0, and loses each year times the pace of its age."""
 
-    keeps: Annotated[dict[str, Positive], WithOthers]
-    loses: Annotated[dict[str, Annotated[float, Field(ge=0, lt=1)]], WithOthers]
-    knots_years: Ascending
-    pace: list[Weight]
+    keeps: Annotated[dict[str, kinds.Times], kinds.WithOthers]
+    loses: Annotated[dict[str, kinds.Cut], kinds.WithOthers]
+    knots_years: kinds.Ascending[kinds.Weight]
+    pace: list[kinds.Weight]
 
     @model_validator(mode="after")
     def _paired(self) -> Age:
-        return _of_one_length(self, "knots_years", "pace")
+        return kinds.of_one_length(self, "knots_years", "pace")
 
 
-class Launch(_Part):
-    """Elasticity of used to launch price; what a successor takes off its predecessors, and from when to when."""
+class Launch(kinds.Part):
+    """Elasticity of used to launch price; what a successor takes off its predecessors, and from when to when.
 
-    elasticity: Positive
-    typical_usd: Positive
-    drop: Range
-    drop_fades: Share
-    ramp_days: Range
+    `continues`: a line whose next generation has another name, by that name."""
+
+    elasticity: kinds.Times
+    typical_usd: kinds.Amount
+    drop: kinds.Drop
+    drop_fades: kinds.Share
+    ramp_days: kinds.Ramp
+    continues: dict[kinds.Name, kinds.Name]
 
 
-class Storage(_Part):
+class Storage(kinds.Part):
     """One doubling of storage, as a log, by brand; more when new, fading by e."""
 
-    doubling: By
-    doubling_when_new: float
-    fades_years: Positive
+    doubling: kinds.By
+    doubling_when_new: kinds.Level
+    fades_years: kinds.Years
 
 
-class Grades(_Part):
+class Grades(kinds.Part):
     """Weight of sales and log value by grade; how much wider the ladder is by category."""
 
-    share: Annotated[dict[GradeName, Weight], Weights]
-    level: Annotated[dict[GradeName, float], EveryGrade]
-    width: Annotated[dict[str, Positive], WithOthers]
+    share: Annotated[dict[kinds.GradeName, kinds.Weight], kinds.Weights]
+    level: Annotated[dict[kinds.GradeName, kinds.Level], kinds.EveryGrade]
+    width: Annotated[dict[str, kinds.Times], kinds.WithOthers]
 
 
-class Battery(_Part):
+class Battery(kinds.Part):
     """Health falls with age; below each knee a unit of health costs so much log value; some tell of it."""
 
-    categories: list[Category]
-    wear_per_year: Share
-    varies: Range
-    worst: Share
-    told_share: Share
-    knees: Ascending
-    slopes: list[Weight]
+    categories: list[kinds.Category]
+    wear_per_year: kinds.Share
+    varies: kinds.Range
+    worst: kinds.Share
+    told_share: kinds.Share
+    knees: kinds.Ascending[kinds.Share]
+    slopes: list[kinds.Weight]
 
     @model_validator(mode="after")
     def _paired(self) -> Battery:
-        return _of_one_length(self, "knees", "slopes")
+        return kinds.of_one_length(self, "knees", "slopes")
 
 
-class Lock(_Part):
+class Lock(kinds.Part):
     """Carrier locks: where, how often, and what they cost."""
 
-    markets: list[Market]
-    categories: list[Category]
-    share: Share
-    level: float
+    markets: list[kinds.Market]
+    categories: list[kinds.Category]
+    share: kinds.Share
+    level: kinds.Level
 
 
-class Channels(_Part):
+class Channels(kinds.Part):
     """Weight of sales, log level and noise by channel."""
 
-    share: Annotated[dict[str, Weight], Weights]
-    level: dict[str, float]
-    noise: dict[str, Positive]
+    share: Annotated[dict[str, kinds.Weight], kinds.Weights]
+    level: dict[str, kinds.Level]
+    noise: dict[str, kinds.Times]
 
     @model_validator(mode="after")
     def _complete(self) -> Channels:
@@ -219,156 +135,163 @@ class Channels(_Part):
         return self
 
 
-class Index(_Part):
+class Index(kinds.Part):
     """Where prices stand on each day, as a log: AR(1) of each market and category, a yearly wave, a drift."""
 
-    persistence: Share
-    step: Weight
-    season: Weight
-    highest_share_of_year: Share
-    drift_per_year: By
+    persistence: kinds.Share
+    step: kinds.Spread
+    season: kinds.Spread
+    highest_share_of_year: kinds.Share
+    drift_per_year: kinds.By
 
 
-class Exchange(_Part):
+class Exchange(kinds.Part):
     """Rates to the euro wander; prices follow them in part, and late."""
 
-    yearly_sd: Annotated[dict[Currency, Weight], _with(_currencies)]
-    pass_through: Share
-    lag_days: Positive
+    yearly_sd: Annotated[dict[kinds.Currency, kinds.Spread], kinds.EveryCurrency]
+    pass_through: kinds.Share
+    lag_days: Annotated[float, Field(ge=0.5, le=1000)]
 
 
-class Effects(_Part):
+class Effects(kinds.Part):
     """What no feature says: sd of the log value of models, and of a brand in a market."""
 
-    model_sd: Weight
-    brand_in_market_sd: Weight
+    model_sd: kinds.Spread
+    brand_in_market_sd: kinds.Spread
 
 
-class Noise(_Part):
+class Noise(kinds.Part):
     """Log prices around their value: a mixture of two normals, the wide one `wide_times` the other.
 
     The sd begins at `base` for the newest NEW device and grows with age, wear, cheapness and rarity, within bounds;
     all of it is multiplied by `times`.
     """
 
-    wide_share: Share
-    wide_times: Positive
-    base: Positive
-    per_year: Weight
-    per_grade: Weight
-    when_cheap: Weight
-    when_rare: Weight
-    bounds: Range
-    times: Positive
+    wide_share: kinds.Share
+    wide_times: kinds.Times
+    base: kinds.Spread
+    per_year: kinds.Spread
+    per_grade: kinds.Spread
+    when_cheap: kinds.Spread
+    when_rare: kinds.Spread
+    bounds: kinds.Bounds
+    times: Annotated[float, Field(ge=0.05, le=4)]
 
 
-class Returns(_Part):
+class Returns(kinds.Part):
     """Sales that come back and are sold again, as the same unit."""
 
-    share: Share
-    after_days: Range
+    share: kinds.Share
+    after_days: kinds.Wait
 
 
-class Dirt(_Part):
+class Dirt(kinds.Part):
     """Shares of sales whose row is not what happened."""
 
-    duplicate: Share
-    bundle: Share
-    for_parts: Share
-    wrong_storage: Share
-    slip: Share
-    misgrade: Share
-    fault: Share
+    duplicate: kinds.Share
+    bundle: kinds.Share
+    for_parts: kinds.Share
+    wrong_storage: kinds.Share
+    slip: kinds.Share
+    misgrade: kinds.Share
+    fault: kinds.Share
 
 
-class Owners(_Part):
+class Owners(kinds.Part):
     """Who trades in: conditions declared, found behind each; the least they take, and how it varies."""
 
-    condition: Annotated[dict[ConditionName, Weight], EveryCondition, Weights]
-    found: Annotated[dict[ConditionName, Annotated[dict[ConditionName, Weight], Weights]], EveryCondition]
-    worth: Annotated[dict[str, Annotated[dict[ConditionName, Positive], EveryCondition]], WithOthers]
-    reserve: Annotated[dict[str, Positive], WithOthers]
-    private_sd: Positive
-    competitor_sd: Weight
-    hassle: Weight
-    answer_days: Positive
+    condition: Annotated[dict[kinds.ConditionName, kinds.Weight], kinds.EveryCondition, kinds.Weights]
+    found: Annotated[
+        dict[kinds.ConditionName, Annotated[dict[kinds.ConditionName, kinds.Weight], kinds.Weights]],
+        kinds.EveryCondition,
+    ]
+    worth: Annotated[
+        dict[str, Annotated[dict[kinds.ConditionName, kinds.Times], kinds.EveryCondition]], kinds.WithOthers
+    ]
+    reserve: Annotated[dict[str, kinds.Times], kinds.WithOthers]
+    private_sd: Annotated[float, Field(ge=0.01, le=2)]
+    competitor_sd: kinds.Spread
+    hassle: kinds.Spread
+    answer_days: Annotated[float, Field(ge=1, le=90)]
 
 
-class Policy(_Part):
+class Policy(kinds.Part):
     """How offers were made: a share of the resale value, by people who see competitors; some of them drawn."""
 
-    share: Annotated[dict[str, Share], WithOthers]
-    caution: Weight
-    caution_fades_years: Positive
-    error_sd: Weight
-    sees_competitors: Share
-    explored_share: Share
-    explored_within: Annotated[float, Field(gt=0, lt=1)]
-    inspection_days: Range
-    sale_days: Range
+    share: Annotated[dict[str, kinds.Times], kinds.WithOthers]
+    caution: kinds.Spread
+    caution_fades_years: kinds.Years
+    error_sd: kinds.Spread
+    sees_competitors: kinds.Share
+    explored_share: kinds.Share
+    explored_within: Annotated[float, Field(gt=0, le=0.9)]
+    inspection_days: kinds.Wait
+    sale_days: kinds.Wait
 
 
-class Listings(_Part):
+class Listings(kinds.Part):
     """What sellers ask, how fast that sells, and when they give up."""
 
-    markup: float
-    markup_sd: Weight
-    days_at_value: Annotated[dict[str, Positive], WithOthers]
-    price_effect: Annotated[float, Field(gt=1)]
-    competitors: Weight
-    competitor_markup: float
-    competitor_sd: Positive
-    undercut: Weight
-    season: Weight
-    withdrawn_per_day: Share
-    patience_days: Range
-    markdown_share: Share
-    markdown: Range
-    horizon_days: Days
-    salvage: Share
+    markup: kinds.Level
+    markup_sd: kinds.Spread
+    days_at_value: Annotated[dict[str, Annotated[float, Field(ge=2, le=3650)]], kinds.WithOthers]
+    price_effect: Annotated[float, Field(ge=1.5, le=50)]
+    competitors: kinds.Weight
+    competitor_markup: kinds.Level
+    competitor_sd: kinds.Spread
+    undercut: kinds.Spread
+    season: kinds.Cut
+    withdrawn_per_day: kinds.Share
+    patience_days: kinds.Wait
+    markdown_share: kinds.Share
+    markdown: kinds.Drop
+    horizon_days: kinds.Days
+    salvage: kinds.Share
 
 
-class Event(_Part):
+class Event(kinds.Part):
     """Something that happens on a day, to all or to some, for good or until another day.
 
-    `level` is added to the log value; `noise`, `competitors` and `selling` (the chance to sell) are multiplied.
+    `level` is added to the log value; `noise`, `arrivals` (how many are traded), `competitors` and `selling` (the
+    chance to sell) are multiplied.
     """
 
     on: date
-    says: str
+    says: kinds.Name
     until: date | None = None
-    level: float = 0.0
-    noise: Positive = 1.0
-    competitors: Positive = 1.0
-    selling: Positive = 1.0
-    markets: list[Market] = []
-    categories: list[Category] = []
-    brands: list[str] = []
+    level: kinds.Level = 0.0
+    noise: kinds.Times = 1.0
+    arrivals: kinds.Times = 1.0
+    competitors: kinds.Times = 1.0
+    selling: kinds.Times = 1.0
+    markets: list[kinds.Market] = Field(default_factory=list)
+    categories: list[kinds.Category] = Field(default_factory=list)
+    brands: list[str] = Field(default_factory=list)
 
 
-class NewDevice(_Part):
+class NewDevice(kinds.Part):
     """A device that is in no catalogue, with its launch prices in dollars by storage."""
 
     on: date
-    brand: str
-    model: str
-    category: Category
-    storage_gb: Ascending
-    usd: Ascending
+    brand: kinds.Name
+    model: kinds.Name
+    category: kinds.Category
+    storage_gb: kinds.Ascending[kinds.Amount]
+    usd: kinds.Ascending[kinds.Amount]
 
     @model_validator(mode="after")
     def _paired(self) -> NewDevice:
-        return _of_one_length(self, "storage_gb", "usd")
+        return kinds.of_one_length(self, "storage_gb", "usd")
 
 
-class Scenario(_Part):
+class Scenario(kinds.Part):
     """The numbers of one invented market; market.toml tells each and its source."""
 
-    says: str
+    says: Annotated[str, Field(min_length=1)]
     period: Period
     volume: Volume
     markets: Markets
-    categories: Annotated[dict[Category, Weight], Weights]
+    categories: Annotated[dict[kinds.Category, kinds.Weight], kinds.Weights]
     popularity: Popularity
     age: Age
     launch: Launch
@@ -386,5 +309,5 @@ class Scenario(_Part):
     owners: Owners
     policy: Policy
     listings: Listings
-    events: list[Event] = []
-    launches: list[NewDevice] = []
+    events: list[Event] = Field(default_factory=list)
+    launches: list[NewDevice] = Field(default_factory=list)

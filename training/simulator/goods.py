@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.simulator.refusal import SimulatorError
 from training.simulator.rows import Floats, Whole
-from training.simulator.world import DAYS_PER_YEAR, Goods, World
+from training.simulator.world import Goods, World
+from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
 
 
@@ -18,6 +20,15 @@ class Arrivals:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._refuse_empty_days()
+
+    def _refuse_empty_days(self) -> None:
+        empty = ~np.isfinite(self._below[:, -1])
+        if empty.any():
+            raise SimulatorError(
+                f"Nothing is on sale on {self.world.date(int(empty.argmax()))}: give markets.share, categories and "
+                "popularity numbers by which some device of the catalogue, launched by then, is traded."
+            )
 
     @cached_property
     def _below(self) -> Floats:
@@ -25,8 +36,9 @@ class Arrivals:
         world, days = self.world, self.world.scenario.period.days
         age = (world.since + np.arange(days)[:, None]) / DAYS_PER_YEAR
         fading = np.where(age < 0, 0.0, np.exp(-age / world.scenario.popularity.fades_years))
-        below = np.cumsum(fading * world.popularity * self._open, axis=1)
-        return np.asarray(below / below[:, -1:] + np.arange(days)[:, None])
+        below = np.cumsum(fading * world.popularity * world.times.arrivals * self._open, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):  # an empty day is refused
+            return np.asarray(below / below[:, -1:] + np.arange(days)[:, None])
 
     @cached_property
     def _open(self) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from training.simulator.rows import Floats, Mask, Rows, Whole
 from training.simulator.truth import Truth
 from training.simulator.world import Goods
 
+CURVE = (80, 90, 95, 100, 105, 110, 120, 130)  # prices in the truth, in percent of the value
 ROUNDS = 3  # a device is listed this often at most: each time for less
 
 
@@ -92,7 +93,7 @@ def _fates(truth: Truth, hazard: Floats, rng: np.random.Generator) -> tuple[Whol
     """After how many days each would sell, be sold elsewhere, and exhaust its seller's patience: the first counts."""
     told = truth.world.scenario.listings
     withdrawn = rng.geometric(max(told.withdrawn_per_day, 1e-9), len(hazard))
-    patience = rng.integers(int(told.patience_days.least), int(told.patience_days.most) + 1, len(hazard))
+    patience = rng.integers(told.patience_days.least, told.patience_days.most + 1, len(hazard))
     return rng.geometric(hazard), withdrawn, patience
 
 
@@ -110,7 +111,9 @@ def _known(asking: Asking, price: Floats) -> dict[str, Floats]:
         "hazard": asking.hazard(price),
         "hazard_at_value": asking.hazard(asking.value),
         "price_effect": np.full(len(price), asking.price_effect),
+        "undercut": np.where(np.isfinite(asking.cheapest), asking.undercut, 0.0),
         "brings": asking.brings(price),
         "best_list_price": best,
         "best_brings": most,
+        **{f"brings_at_{percent}": asking.brings(asking.value * (percent / 100)) for percent in CURVE},
     }

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +71,13 @@ def write(
     The same arguments give the same bytes. Nothing is replaced before all is written. Raises SimulatorError as
     `simulate` does, where the folder cannot be written to, and where it holds something and `force` is not given.
     """
-    drawn = world(scenario=scenario, seed=seed)
-    _refuse_too_few(sales)
+    found = parts(world(scenario=scenario, seed=seed), sales=sales, say=say)
     _refuse_occupied(directory, force)
+    first = next(found)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".being-written-") as folder:
-            invented = _write(parts(drawn, sales=sales, say=say), Path(folder))
+            invented = _write(chain([first], found), Path(folder))
             for name in TABLES:
                 (Path(folder) / f"{name}.parquet").replace(directory / f"{name}.parquet")
     except OSError as error:
@@ -114,6 +114,11 @@ def _refuse_occupied(directory: Path, force: bool) -> None:
         raise SimulatorError(
             f"{directory} is not empty. Name another folder, or replace what is there with --force."
         )
+    for path in (directory / f"{name}.parquet" for name in TABLES):
+        if path.is_dir():
+            raise SimulatorError(
+                f"{path} is a folder where a file should be. Name another folder to write into."
+            )
 
 
 def parts(drawn: World, *, sales: int, say: Say = str) -> Iterator[Part]:

@@ -9,13 +9,15 @@ from scipy.special import ndtr
 
 from training.simulator.bargain import Bargain
 from training.simulator.costs import CONDITIONS
-from training.simulator.facts import Range
 from training.simulator.goods import Arrivals, pick
+from training.simulator.kinds import Wait
 from training.simulator.rows import Floats, Mask, Rows, Whole
-from training.simulator.truth import Truth
-from training.simulator.world import Goods, World, told
+from training.simulator.shelf import told
+from training.simulator.truth import Truth, at_grade
+from training.simulator.world import Goods, World
 
 EXPLORED = 1  # the stream of chance of the explored cells, one for all parts of a market
+CURVE = tuple(range(50, 160, 10))  # offers in the truth, in percent of the least that half of the owners take
 LATER = np.iinfo(np.int64).max  # the day of what does not happen within the market's days
 
 
@@ -108,9 +110,12 @@ def draw(
 
 
 def born(quotes: Quotes) -> tuple[Goods, Whole]:
-    """The devices that were bought and sold on, in the order of the quotes, and the number of each one's quote."""
+    """The devices that were bought and sold on, in the order of the quotes, and the number of each one's quote.
+
+    They are sold where the truth about offers expects it: in the first channel.
+    """
     sold = quotes.at(quotes.outcome.sold_on < LATER)
-    goods = replace(sold.owners.goods, day=sold.outcome.sold_on, grade=sold.outcome.grade)
+    goods = at_grade(replace(sold.owners.goods, day=sold.outcome.sold_on), sold.outcome.grade)
     return goods, sold.number
 
 
@@ -177,7 +182,18 @@ def _known(truth: Truth, owners: Owners, bargain: Bargain, offer: Floats) -> dic
         "margin_at_offer": bargain.margin(offer),
         "best_offer": best,
         "best_margin": most,
+        **_curves(bargain, np.exp(own(bargain.reserve, owners.declared))),
     }
+
+
+def _curves(bargain: Bargain, usual: Floats) -> dict[str, Floats]:
+    """What other offers lead to: the chance of acceptance and the margin at these percents of the usual least."""
+    found = {}
+    for percent in CURVE:
+        offer = usual * (percent / 100)
+        found[f"accept_at_{percent}"] = bargain.accepted(offer)
+        found[f"margin_at_{percent}"] = bargain.margin(offer)
+    return found
 
 
 def own(table: Floats, at: Whole) -> Floats:
@@ -190,8 +206,8 @@ def _payable(amount: Floats, step: Floats) -> Floats:
     return np.asarray(np.maximum(np.floor(amount / step), 1) * step)
 
 
-def _after(day: Whole, wait: Range, rng: np.random.Generator) -> Whole:
-    waited = rng.integers(int(wait.least), int(wait.most) + 1, len(day))
+def _after(day: Whole, wait: Wait, rng: np.random.Generator) -> Whole:
+    waited = rng.integers(wait.least, wait.most + 1, len(day))
     return np.where(day < LATER, day + np.where(day < LATER, waited, 0), LATER)
 
 

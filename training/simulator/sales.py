@@ -67,9 +67,7 @@ def _returned(world: World, goods: Goods, unit: Whole, rng: np.random.Generator)
     """Make some of the sales the second sale of a device that was sold some days before, and came back."""
     told, rows = world.scenario.returns, len(unit)
     back = np.flatnonzero(rng.random(rows) < told.share)
-    before = goods.day[back] - rng.integers(
-        int(told.after_days.least), int(told.after_days.most) + 1, len(back)
-    )
+    before = goods.day[back] - rng.integers(told.after_days.least, told.after_days.most + 1, len(back))
     first, end = (np.searchsorted(goods.day, before, side=side) for side in ("left", "right"))
     source = first + (rng.random(len(back)) * (end - first)).astype(
         np.int64

@@ -14,8 +14,10 @@ from typing import Any
 
 import pydantic
 
-from training.simulator.facts import OTHERS, Scenario
+from training.simulator.facts import Scenario
+from training.simulator.kinds import OTHERS
 from training.simulator.refusal import SimulatorError
+from valuation import catalogue, markets
 from valuation.catalogue import Catalogue
 
 BASE = Path(__file__).parent / "market.toml"
@@ -41,8 +43,10 @@ def find(name: str) -> Path:
 
 def load(path: Path, *, base: Path = BASE) -> Scenario:
     """Read and check a scenario; SimulatorError has one line for each problem, with file and key."""
-    own = _document(path)
+    own = _values(_document(path))
     whole = _laid_over(_values(_document(base)), own)
+    if "says" not in own:
+        del whole["says"]  # that of the market is the steady one's
     try:
         scenario = Scenario.model_validate(whole)
     except pydantic.ValidationError as error:
@@ -61,7 +65,7 @@ def sources(base: Path = BASE) -> tuple[tuple[str, Any, str], ...]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SimulatorError(f"{path.name} is no TOML file: {error}.") from None
     except OSError as error:
@@ -103,7 +107,7 @@ def _are_tables(*values: Any) -> bool:
 
 def _told(problem: Any, own: Mapping[str, Any], path: Path, base: Path) -> str:
     """One problem of the shape: the file where the key stands (or should), the key, and what to do."""
-    keys = [str(part) for part in problem["loc"] if part != "[key]"]
+    keys = [_place(part) for part in problem["loc"] if part != "[key]"]
     words = {
         "extra_forbidden": "is not a known key; is it misspelt?",
         "missing": "is missing; give it a value",
@@ -111,6 +115,11 @@ def _told(problem: Any, own: Mapping[str, Any], path: Path, base: Path) -> str:
     said = words.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     file = path if keys and keys[0] in own else base
     return f"{file.name}, {'.'.join(keys) or 'the file'}: {said}"
+
+
+def _place(part: str | int) -> str:
+    """The name of a key; the entries of a list count from 1."""
+    return part if isinstance(part, str) else str(part + 1)
 
 
 def _problems(scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -123,29 +132,50 @@ def _problems(scenario: Scenario) -> Iterator[tuple[str, str]]:
         "age.loses": scenario.age.loses,
         "storage.doubling": scenario.storage.doubling,
         "owners.worth": scenario.owners.worth,
-        **{f"events.{at}.brands": event.brands for at, event in enumerate(scenario.events)},
+        **{f"events.{at}.brands": event.brands for at, event in enumerate(scenario.events, start=1)},
     }
-    for key, words in named.items():
+    for at, words in named.items():
         for word in sorted(set(words) - brands):
-            yield key, f"no device of a brand {word!r:.40} is in the catalogue or launched here"
+            yield at, f"no device of a brand {word!r:.40} is in the catalogue or launched here"
+    yield from _launched_twice(scenario)
     if (dirt := sum(share for _, share in scenario.dirt)) > 1:
         yield "dirt", f"the shares sum to {dirt:g}; at most every row can be dirty"
 
 
+def _launched_twice(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    known = {
+        (catalogue.key(variant.brand), catalogue.key(variant.model))
+        for variant in Catalogue.embedded().variants
+    }
+    for at, device in enumerate(scenario.launches, start=1):
+        named = catalogue.key(device.brand), catalogue.key(device.model)
+        if named in known:
+            yield (
+                f"launches.{at}.model",
+                f"{device.brand} {device.model} is there already; give it a name of its own",
+            )
+        known.add(named)
+
+
 def _wrong_dates(scenario: Scenario) -> Iterator[tuple[str, str]]:
     first, last = scenario.period.starts_on, scenario.period.ends_on
+    for market in scenario.markets.share:
+        try:
+            markets.terms(market=market, on=first)
+        except markets.TermsNotYetKnown as error:
+            yield "period", f"begins on {first}. {error}"
     for name in ("events", "launches"):
         in_file = [what.on for what in getattr(scenario, name)]
         if in_file != sorted(in_file):
             yield name, "are not in order; write the oldest first"
-    days = {f"events.{at}.on": event.on for at, event in enumerate(scenario.events)}
-    days |= {f"launches.{at}.on": device.on for at, device in enumerate(scenario.launches)}
+    days = {f"events.{at}.on": event.on for at, event in enumerate(scenario.events, start=1)}
+    days |= {f"launches.{at}.on": device.on for at, device in enumerate(scenario.launches, start=1)}
     days |= {f"markets.opens_on.{market}": day for market, day in scenario.markets.opens_on.items()}
-    for key, day in days.items():
+    for at, day in days.items():
         if not first <= day <= last:
-            yield key, f"{day} is no day of this market, which runs from {first} to {last}"
-    for at, event in enumerate(scenario.events):
+            yield at, f"{day} is no day of this market, which runs from {first} to {last}"
+    for number, event in enumerate(scenario.events, start=1):
         if event.until and event.until <= event.on:
-            yield f"events.{at}.until", f"{event.until} is not after {event.on}, when it begins"
+            yield f"events.{number}.until", f"{event.until} is not after {event.on}, when it begins"
     if set(scenario.markets.opens_on) >= {m for m, share in scenario.markets.share.items() if share > 0}:
         yield "markets.opens_on", "some market should be open from the first day"

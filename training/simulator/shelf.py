@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
 import polars as pl
 
 from training.simulator.facts import NewDevice, Scenario
+from training.simulator.kinds import OTHERS
+from training.simulator.rows import Floats
 from valuation import markets
 from valuation.catalogue import Catalogue, Variant
 
@@ -43,15 +45,23 @@ def shelf(scenario: Scenario) -> pl.DataFrame:
         base_price=pl.col("launch_price").sort_by("storage_gb").first().over(model),
         base_usd=pl.col("usd").sort_by("storage_gb").first().over(model),
         doublings=(pl.col("storage_gb") / pl.col("storage_gb").min().over(model)).log(2),
-        line=pl.concat_str(
-            "brand", pl.col("model").map_elements(line, return_dtype=pl.String), separator=" "
-        ),
+        line=pl.concat_str("brand", _lines(pl.col("model"), scenario), separator=" "),
     )
 
 
 def line(model: str) -> str:
     """What the generations of a device have in common: "iPhone 13 Pro Max" and "iPhone 14 Pro Max"."""
     return " ".join(re.sub(r"\(.*?\)|[0-9]+(st|nd|rd|th|G)?|\bgen\b", " ", model).split())
+
+
+def _lines(model: pl.Expr, scenario: Scenario) -> pl.Expr:
+    """The line of each model; what goes on under another name is of the line that it continues."""
+    return model.map_elements(line, return_dtype=pl.String).replace(scenario.launch.continues)
+
+
+def told(table: Mapping[str, float], words: pl.Series) -> Floats:
+    """What a table tells of each word; its entry `others` is for all that it does not name: (n,)."""
+    return words.replace_strict(table, default=table.get(OTHERS), return_dtype=pl.Float64).to_numpy()
 
 
 def _catalogued(scenario: Scenario) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:

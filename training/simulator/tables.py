@@ -7,10 +7,13 @@ not have is null.
   device on that day; of a quote's device, at the grade that its declared condition is sold at.
 - Sales: dirt, what is wrong with the row, null for most.
 - Quotes: accept_probability, had the offer been drawn by chance; accept_chance, of this very owner, whose true
-  condition and competitor are known; reserve_p50 and reserve_sd (of the log), the least that owners of this condition
-  take; margin_at_offer; best_offer (0: none earns) and best_margin.
-- Listings: hazard of a day at the price asked, hazard_at_value, and price_effect between them; brings, what the price
-  asked brings before the purchase, in the mean; best_list_price and best_brings.
+  condition and competitor are known; reserve_p50 and reserve_sd (of the log), the least that owners take whose
+  condition is what they declare; margin_at_offer; best_offer (0: none earns) and best_margin. For every other offer:
+  accept_at_50 .. accept_at_150 and margin_at_50 .. margin_at_150, at so many percent of reserve_p50.
+- Listings: hazard of a day at the price asked; it is hazard_at_value x (price / value_p50) ^ -price_effect, times
+  exp(-undercut) where the price is above competitor_min_price and the value is not (the other way round over it), .95
+  at most. brings, what the price asked brings before the purchase, in the mean; best_list_price and best_brings; for
+  other prices brings_at_80 .. brings_at_130, at so many percent of value_p50.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import numpy as np
 import polars as pl
 
 from training.simulator import MARK, dirt
+from training.simulator import listings as listings_
+from training.simulator import quotes as quotes_
 from training.simulator.costs import CONDITIONS
 from training.simulator.listings import Listings
 from training.simulator.quotes import LATER, Quotes
@@ -40,8 +45,11 @@ TRUTH = pl.Schema(
         **dict.fromkeys((f"value_{name}" for name in (*QUANTILE_NAMES, "mean", "sd")), pl.Float64()),
         **dict.fromkeys(("accept_probability", "accept_chance", "reserve_p50", "reserve_sd"), pl.Float64()),
         **dict.fromkeys(("margin_at_offer", "best_offer", "best_margin"), pl.Float64()),
-        **dict.fromkeys(("hazard", "hazard_at_value", "price_effect"), pl.Float64()),
+        **dict.fromkeys((f"accept_at_{percent}" for percent in quotes_.CURVE), pl.Float32()),
+        **dict.fromkeys((f"margin_at_{percent}" for percent in quotes_.CURVE), pl.Float32()),
+        **dict.fromkeys(("hazard", "hazard_at_value", "price_effect", "undercut"), pl.Float64()),
         **dict.fromkeys(("brings", "best_list_price", "best_brings"), pl.Float64()),
+        **dict.fromkeys((f"brings_at_{percent}" for percent in listings_.CURVE), pl.Float32()),
     }
 )
 SELLERS = 400

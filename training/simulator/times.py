@@ -8,20 +8,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.simulator.facts import OTHERS, Event, Scenario
+from training.simulator.facts import Event, Scenario
+from training.simulator.rows import Floats
+from training.simulator.shelf import told
+from valuation.features import DAYS_PER_YEAR
 
-Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-DAYS_PER_YEAR = 365.25
+
+FACTORS = ("noise", "arrivals", "competitors", "selling")  # of an event
 
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """All of (days, s): the log level, and what noise, number of competitors and chance to sell are multiplied by."""
+    """All of (days, s): the log level and what of it could be foreseen; the factors of noise, arrivals, competitors and
+    the chance to sell.
+    """
 
     level: Floats
+    foreseen: Singles
     noise: Singles
+    arrivals: Singles
     competitors: Singles
     selling: Singles
 
@@ -29,16 +36,17 @@ class Times:
 def draw(scenario: Scenario, shelf: pl.DataFrame, rng: np.random.Generator) -> Times:
     """Draw the days of a scenario: index, season, exchange, launches of successors; and add its events."""
     days = scenario.period.days
-    level = _index(scenario, shelf, rng) + _season(scenario)[:, None] + _drift(scenario, shelf)
-    level += _exchange(scenario, shelf, rng) - _drops(scenario, shelf, rng)
-    flat = {name: np.ones((days, shelf.height), np.float32) for name in ("noise", "competitors", "selling")}
+    level = _index(scenario, shelf, rng) + _exchange(scenario, shelf, rng)
+    foreseen = _season(scenario)[:, None] + _drift(scenario, shelf) - _drops(scenario, shelf, rng)
+    level += foreseen
+    flat = {name: np.ones((days, shelf.height), np.float32) for name in FACTORS}
     for event in scenario.events:
-        told = _touched(event, shelf)
+        rows = _touched(event, shelf)
         first, end = _days(scenario, event)
-        level[first:end, told] += event.level
+        level[first:end, rows] += event.level
         for name, table in flat.items():
-            table[first:end, told] *= getattr(event, name)
-    return Times(level=level, **flat)
+            table[first:end, rows] *= getattr(event, name)
+    return Times(level=level, foreseen=foreseen.astype(np.float32), **flat)
 
 
 def _touched(event: Event, shelf: pl.DataFrame) -> NDArray[np.int64]:
@@ -61,11 +69,11 @@ def _codes(shelf: pl.DataFrame, name: str) -> tuple[list[str], NDArray[np.int64]
 def _index(scenario: Scenario, shelf: pl.DataFrame, rng: np.random.Generator) -> Floats:
     """An AR(1) for each market and category, begun in its long run."""
     (places, market), (kinds, category) = _codes(shelf, "market"), _codes(shelf, "category")
-    told = scenario.index
-    steps = told.step * rng.standard_normal((scenario.period.days, len(places), len(kinds)))
-    steps[0] /= np.sqrt(1 - min(told.persistence, 0.9999) ** 2)
+    facts = scenario.index
+    steps = facts.step * rng.standard_normal((scenario.period.days, len(places), len(kinds)))
+    steps[0] /= np.sqrt(1 - min(facts.persistence, 0.9999) ** 2)
     for day in range(1, len(steps)):
-        steps[day] += told.persistence * steps[day - 1]
+        steps[day] += facts.persistence * steps[day - 1]
     return steps[:, market, category]
 
 
@@ -78,29 +86,26 @@ def _season(scenario: Scenario) -> Floats:
 
 
 def _drift(scenario: Scenario, shelf: pl.DataFrame) -> Floats:
-    table = scenario.index.drift_per_year
-    slope = (
-        shelf["category"].replace_strict(table, default=table.get(OTHERS), return_dtype=pl.Float64).to_numpy()
-    )
+    slope = told(scenario.index.drift_per_year, shelf["category"])
     return np.outer(np.arange(scenario.period.days) / DAYS_PER_YEAR, slope)
 
 
 def _exchange(scenario: Scenario, shelf: pl.DataFrame, rng: np.random.Generator) -> Floats:
     """Rates wander from the first day on; prices follow a lagged mean of them, in part."""
-    told, days = scenario.exchange, scenario.period.days
+    facts, days = scenario.exchange, scenario.period.days
     names, currency = _codes(shelf, "currency")
-    sd = np.array([told.yearly_sd[name] for name in names]) / np.sqrt(DAYS_PER_YEAR)
+    sd = np.array([facts.yearly_sd[name] for name in names]) / np.sqrt(DAYS_PER_YEAR)
     rate = np.cumsum(sd * rng.standard_normal((days, len(names))), axis=0)
-    follow = 1 - np.exp(-1 / told.lag_days)
+    follow = 1 - np.exp(-1 / facts.lag_days)
     lagged = np.zeros_like(rate)
     for day in range(1, days):
         lagged[day] = lagged[day - 1] + follow * (rate[day - 1] - lagged[day - 1])
-    return told.pass_through * lagged[:, currency]
+    return facts.pass_through * lagged[:, currency]
 
 
 def _drops(scenario: Scenario, shelf: pl.DataFrame, rng: np.random.Generator) -> Floats:
     """What launches of later generations have taken off each row by each day."""
-    told, first = scenario.launch, scenario.period.starts_on
+    facts, first = scenario.launch, scenario.period.starts_on
     own = shelf.select((pl.col("launched_on") - pl.lit(first)).dt.total_days()).to_series().to_numpy()
     lines = shelf["line"].to_numpy()
     days = np.arange(scenario.period.days)
@@ -109,10 +114,10 @@ def _drops(scenario: Scenario, shelf: pl.DataFrame, rng: np.random.Generator) ->
         rows = np.flatnonzero(lines == line)
         generations, place = np.unique(own[rows], return_inverse=True)
         for at, launched in enumerate(generations[1:], start=1):
-            drop = rng.uniform(told.drop.least, told.drop.most)
-            done = (days - launched - told.ramp_days.least) / (told.ramp_days.most - told.ramp_days.least)
+            drop = rng.uniform(facts.drop.least, facts.drop.most)
+            done = (days - launched - facts.ramp_days.least) / (facts.ramp_days.most - facts.ramp_days.least)
             older = place < at
             drops[:, rows[older]] += np.outer(
-                done.clip(0, 1), drop * told.drop_fades ** (at - 1 - place[older])
+                done.clip(0, 1), drop * facts.drop_fades ** (at - 1 - place[older])
             )
     return drops

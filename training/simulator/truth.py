@@ -11,11 +11,13 @@ import polars as pl
 from training.simulator.asking import Asking
 from training.simulator.bargain import Bargain
 from training.simulator.costs import CONDITIONS, Costs
-from training.simulator.facts import OTHERS
+from training.simulator.kinds import OTHERS
 from training.simulator.rows import Floats, Mask, Whole
-from training.simulator.world import DAYS_PER_YEAR, Goods, World, told
+from training.simulator.shelf import told
+from training.simulator.world import Goods, World
 from valuation import grades
 from valuation.appraisal import QUANTILE_NAMES, QUANTILES
+from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
 
 HIGHEST_CHANCE_OF_YEAR = 0.87  # mid-November

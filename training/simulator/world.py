@@ -5,22 +5,23 @@ It follows from the scenario and the seed alone, whatever is sold in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from training.simulator import shelf, times
-from training.simulator.facts import OTHERS, Scenario
+from training.simulator.facts import Scenario
 from training.simulator.noise import Noise
 from training.simulator.rows import Floats, Mask, Rows, Whole
+from training.simulator.shelf import told
+from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
 
-DAYS_PER_YEAR = 365.25
+BEND = 0.03  # in log price
+SEALED = 0.05  # what a sealed box may cost above the launch price, as a log
 WORLD = 0  # the stream of chance that a world is drawn from; its tables are drawn from others
 
 
@@ -96,14 +97,15 @@ class World:
             self.shelf.select((pl.lit(first) - pl.col("launched_on")).dt.total_days()).to_series().to_numpy()
         )
 
-    def age(self, goods: Goods, ahead_days: Any = 0) -> Floats:
+    def age(self, goods: Goods, ahead_days: float = 0) -> Floats:
         """The age of each device in years, so many days after its day: (n,)."""
         return np.asarray((self.since[goods.shelf] + goods.day + ahead_days) / DAYS_PER_YEAR)
 
-    def log_value(self, goods: Goods, ahead_days: Any = 0) -> Floats:
+    def log_value(self, goods: Goods, ahead_days: float = 0) -> Floats:
         """The log of the median price of each device: (n,).
 
-        `ahead_days` after its day it is older, in a market that stands where it stood on its day.
+        `ahead_days` after its day it is older, in a market that moved as could be foreseen on its day: by the season,
+        the drift and the launches of successors.
         """
         facts, age, at = self.scenario, self.age(goods, ahead_days), goods.shelf
         storage = facts.storage
@@ -111,7 +113,16 @@ class World:
         value = self.standing[at] - self.rate[at] * self._paced(age) + self._doublings[at] * bigger
         value += self._grade_levels[at, goods.grade] + self._channel_levels[goods.channel]
         value += self._battery(goods, age) + facts.lock.level * np.nan_to_num(goods.locked)
-        return np.asarray(value + self.times.level[goods.day, at])
+        value += self.times.level[goods.day, at]
+        if ahead_days:
+            then = np.minimum(goods.day + round(ahead_days), len(self.times.level) - 1)
+            value += self.times.foreseen[then, at] - self.times.foreseen[goods.day, at]
+        return self._capped(value, goods)
+
+    def _capped(self, value: Floats, goods: Goods) -> Floats:
+        """No device is dearer than it was when it was new; near to that price, values bend gently below it."""
+        cap = self._launch_price[goods.shelf] + SEALED * (goods.grade == Grade.NEW)
+        return np.asarray(-BEND * np.logaddexp(-value / BEND, -cap / BEND))
 
     def sd(self, goods: Goods) -> Floats:
         """The sd of the log price of each device: (n,)."""
@@ -150,6 +161,10 @@ class World:
         )
 
     @cached_property
+    def _launch_price(self) -> Floats:
+        return np.asarray(np.log(self.shelf["launch_price"].to_numpy()))
+
+    @cached_property
     def _doubling(self) -> Floats:
         return told(self.scenario.storage.doubling, self.shelf["brand"])
 
@@ -174,11 +189,6 @@ class World:
     def date(self, day: int) -> date:
         """The date of a day."""
         return date.fromordinal(self.scenario.period.starts_on.toordinal() + day)
-
-
-def told(table: Mapping[str, float], words: pl.Series) -> Floats:
-    """What a table tells of each word; its entry `others` is for all that it does not name: (n,)."""
-    return words.replace_strict(table, default=table.get(OTHERS), return_dtype=pl.Float64).to_numpy()
 
 
 def _by(goods: pl.DataFrame, names: tuple[str, ...], rng: np.random.Generator) -> Floats:

@@ -110,6 +110,25 @@ def test_a_market_that_fails_half_way_leaves_what_was_there(
     assert digests(tmp_path) == before
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
+    market.write(sales=10, seed=1, directory=tmp_path)
+    before = digests(tmp_path)["sales.parquet"]
+    (tmp_path / "listings.parquet").unlink()
+    (tmp_path / "listings.parquet").mkdir()
+    with pytest.raises(SimulatorError, match=r"listings\.parquet is a folder where a file should be"):
+        market.write(sales=20, seed=2, directory=tmp_path, force=True)
+    assert hashlib.sha256((tmp_path / "sales.parquet").read_bytes()).hexdigest() == before
+
+
+def test_a_market_in_which_nothing_is_on_sale_is_refused_and_no_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "empty.toml"
+    none = "".join(f"{name} = 0\n" for name in ("smartphone", "tablet", "laptop", "smartwatch", "console"))
+    path.write_text(f'says = "Nothing."\n[categories]\n{none}camera = 1\n')
+    with pytest.raises(SimulatorError, match="Nothing is on sale on 2024-07-01"):
+        market.write(scenario=str(path), sales=10, seed=1, directory=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SimulatorError, match=r"is no folder. Name a folder to write into"):

@@ -103,7 +103,7 @@ def test_what_a_scenario_tells_of_a_table_leaves_the_rest_of_it(tmp_path: Path) 
         ("[noise]\ntime = 2.0", "mine.toml, noise.time: is not a known key; is it misspelt?"),
         ("[noize]\ntimes = 2.0", "mine.toml, noize: is not a known key; is it misspelt?"),
         ('[noise]\ntimes = "2"', "mine.toml, noise.times: Input should be a valid number"),
-        ("[noise]\ntimes = 0", "mine.toml, noise.times: Input should be greater than 0"),
+        ("[noise]\ntimes = 0", "mine.toml, noise.times: Input should be greater than or equal to 0.05"),
         ("[noise]\nwide_share = 1.5", "mine.toml, noise.wide_share: Input should be less than or equal to 1"),
         ("[noise]\ntimes = nan", "mine.toml, noise.times: Input should be a finite number"),
         (
@@ -135,12 +135,12 @@ def test_what_a_scenario_tells_of_a_table_leaves_the_rest_of_it(tmp_path: Path) 
         ),
         (
             '[[events]]\non = 2027-01-01\nsays = "x"',
-            "mine.toml, events.0.on: 2027-01-01 is no day of this market",
+            "mine.toml, events.1.on: 2027-01-01 is no day of this market",
         ),
-        ('[[events]]\nsays = "x"', "mine.toml, events.0.on: is missing; give it a value"),
+        ('[[events]]\nsays = "x"', "mine.toml, events.1.on: is missing; give it a value"),
         (
             '[[events]]\non = 2026-03-01\nuntil = 2026-02-01\nsays = "x"',
-            "mine.toml, events.0.until: 2026-02-01 is not after 2026-03-01",
+            "mine.toml, events.1.until: 2026-02-01 is not after 2026-03-01",
         ),
         (
             '[[events]]\non = 2026-03-01\nsays = "x"\n[[events]]\non = 2026-02-01\nsays = "y"',
@@ -148,7 +148,41 @@ def test_what_a_scenario_tells_of_a_table_leaves_the_rest_of_it(tmp_path: Path) 
         ),
         (
             '[[events]]\non = 2026-03-01\nsays = "x"\nbrands = ["Nokia"]',
-            "mine.toml, events.0.brands: no device of a brand 'Nokia'",
+            "mine.toml, events.1.brands: no device of a brand 'Nokia'",
+        ),
+        (
+            "[owners]\nanswer_days = 0.5",
+            "mine.toml, owners.answer_days: Input should be greater than or equal to 1",
+        ),
+        ("[listings]\nseason = 5", "mine.toml, listings.season: Input should be less than or equal to 0.9"),
+        ("[launch]\nramp_days = { least = 0, most = 0 }", "mine.toml, launch.ramp_days: has no length"),
+        (
+            "[listings.patience_days]\nleast = 0",
+            "mine.toml, listings.patience_days.least: Input should be greater",
+        ),
+        (
+            "[policy]\nsale_days = { least = -3, most = 9 }",
+            "mine.toml, policy.sale_days.least: Input should be greater",
+        ),
+        (
+            "[noise]\nbounds = { least = 0.0, most = 0.1 }",
+            "mine.toml, noise.bounds.least: Input should be greater",
+        ),
+        (
+            "[markets.level]\nFR = -1000",
+            "mine.toml, markets.level.FR: Input should be greater than or equal to -3",
+        ),
+        ("[period]\nends_on = 9999-12-31", "mine.toml, period.ends_on: Input should be less than"),
+        ("[popularity]\nspread = 1e6", "mine.toml, popularity.spread: Input should be less than"),
+        (
+            '[[launches]]\non = 2026-01-01\nbrand = "Apple"\nmodel = "iphone 13"\ncategory = "smartphone"\n'
+            "storage_gb = [64]\nusd = [9]",
+            "mine.toml, launches.1.model: Apple iphone 13 is there already",
+        ),
+        (
+            '[[launches]]\non = 2026-01-01\nbrand = " "\nmodel = "B"\ncategory = "tablet"\n'
+            "storage_gb = [0]\nusd = [10]",
+            "mine.toml, launches.1.brand: String should match",
         ),
         ("[dirt]\nslip = 0.6\nbundle = 0.6", "mine.toml, dirt: the shares sum to 1.2"),
         (
@@ -158,19 +192,40 @@ def test_what_a_scenario_tells_of_a_table_leaves_the_rest_of_it(tmp_path: Path) 
         (
             '[[launches]]\non = 2026-01-01\nbrand = "A"\nmodel = "B"\ncategory = "tablet"\n'
             "storage_gb = [64]\nusd = [9, 10]",
-            "mine.toml, launches.0: usd has 2 entries and storage_gb 1",
+            "mine.toml, launches.1: usd has 2 entries and storage_gb 1",
         ),
     ],
 )
-def test_each_slip_is_one_problem_with_file_and_key(tmp_path: Path, text: str, problem: str) -> None:
-    (told,) = problems(tmp_path, text)
-    assert told.startswith(problem)
+def test_each_slip_is_told_with_file_and_key(tmp_path: Path, text: str, problem: str) -> None:
+    told = problems(tmp_path, text)
+    assert told[0].startswith(problem)
+    assert len(told) == 1 + text.count("[0]")
+
+
+def test_a_market_before_its_terms_is_refused_with_their_first_day(tmp_path: Path) -> None:
+    told = problems(tmp_path, "[period]\nends_on = 2018-12-31")
+    assert told[0].startswith("mine.toml, period: begins on 2017-01-01. No ")
+    assert "the first one known starts 2019-01-01" in told[0]
+
+
+def test_a_scenario_says_what_it_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(SimulatorError, match=r"says: is missing"):
+        scenario.load(tmp_path / "empty.toml")
+
+
+def test_a_number_may_come_with_its_source_and_a_file_with_a_mark_of_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '\ufeffsays = "Mine."\n[noise]\ntimes = { value = 2.0, source = "own" }\n', encoding="utf-8"
+    )
+    assert scenario.load(path).noise.times == 2.0
 
 
 def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     told = problems(tmp_path, "[noise]\ntime = 2.0\ntimes = -1\n[lock]\nmarkets = ['XX']\nlevel = 'low'")
     assert [line.split(":")[0] for line in told] == [
-        "mine.toml, lock.markets.0",
+        "mine.toml, lock.markets.1",
         "mine.toml, lock.level",
         "mine.toml, noise.times",
         "mine.toml, noise.time",
