@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import valuation
+from training import simulator
 
 ROOT = Path(__file__).parents[1]
 HOUSES = ("valuation", "training", "serving")
@@ -29,23 +30,36 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def ladder() -> list[list[str]]:
-    """The rungs of valuation, highest first, as its docstring draws them."""
-    drawn = (valuation.__doc__ or "").split("lower rung):", 1)[1]
-    return [line.split() for line in drawn.splitlines() if line.strip()]
+LADDERS = {"valuation": valuation, "training.simulator": simulator}
+RUNGS = [
+    (package, path)
+    for package in LADDERS
+    for path in sorted((ROOT / package.replace(".", "/")).glob("[!_]*.py"))
+]
 
 
-def test_the_ladder_names_every_module_of_valuation_once() -> None:
-    drawn = [module for rung in ladder() for module in rung]
-    there = [path.stem for path in (ROOT / "valuation").glob("*.py") if path.stem != "__init__"]
-    assert sorted(drawn) == sorted(there)
+def ladder(package: str) -> list[list[str]]:
+    """The rungs of a package, highest first, as its docstring draws them: the indented lines."""
+    drawn = (LADDERS[package].__doc__ or "").splitlines()
+    return [line.split() for line in drawn if line.startswith("    ")]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "valuation").glob("[!_]*.py")), ids=lambda p: p.stem)
-def test_a_module_of_valuation_imports_only_from_lower_rungs(path: Path) -> None:
-    height = {module: len(ladder()) - rung for rung, modules in enumerate(ladder()) for module in modules}
-    own = {name.split(".")[1] for name in imported(path) if name.startswith("valuation.")}
-    assert {module for module in own if height[module] >= height[path.stem]} == set()
+@pytest.mark.parametrize("package", LADDERS)
+def test_a_ladder_names_every_module_of_its_package_once(package: str) -> None:
+    drawn = [module for rung in ladder(package) for module in rung]
+    assert sorted(drawn) == sorted(path.stem for of, path in RUNGS if of == package)
+
+
+@pytest.mark.parametrize(("package", "path"), RUNGS, ids=lambda of: getattr(of, "stem", of))
+def test_a_module_imports_only_from_lower_rungs_of_its_ladder(package: str, path: Path) -> None:
+    rungs = ladder(package)
+    height = {module: len(rungs) - rung for rung, modules in enumerate(rungs) for module in modules}
+    named = {
+        name.removeprefix(f"{package}.").split(".")[0]
+        for name in imported(path)
+        if name.startswith(f"{package}.")
+    }
+    assert {module for module in named & set(height) if height[module] >= height[path.stem]} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -7,14 +7,17 @@ devices as one who knows the world. Nothing here is a price of a real market: ev
 
     market
     tables  oracle
-    sales  quotes  listings  dirt
+    listings  dirt
+    sales  quotes
     truth
     bargain  asking  costs
     goods
     world
-    times  shelf  noise
+    times
+    shelf  noise
     rows  scenario
     facts
+    events
     kinds  refusal
 """
 

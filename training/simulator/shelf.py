@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from training.simulator.facts import NewDevice, Scenario
+from training.simulator.events import NewDevice
+from training.simulator.facts import Scenario
 from training.simulator.kinds import OTHERS
 from training.simulator.rows import Floats
 from valuation import markets

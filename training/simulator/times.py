@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.simulator.facts import Event, Scenario
+from training.simulator.events import Event
+from training.simulator.facts import Scenario
 from training.simulator.rows import Floats
 from training.simulator.shelf import told
 from valuation.features import DAYS_PER_YEAR
