@@ -29,9 +29,9 @@ class Bargain(Rows):
     """Quotes (n,) with what may be found behind each (n, 6), in the order of Condition; amounts in major units.
 
     `chance` of each finding; `reserve`, the log of the least that half of the owners take; `cut`, what an offer is
-    multiplied by; the resale way: median `value`, `sd` of log price, `work`; `kept` of a price, `vat` of a margin,
-    `unit` costs, `back` for sending one back, `step` of offers. `spread` is the sd of log reserves, `hassle` the log
-    by which a lowered offer may fall short.
+    multiplied by; the resale way: median `value`, `sd` of log price, `grade`, `work`; `kept` of a price, `vat` of a
+    margin, `unit` costs, `back` for sending one back, `step` of offers. `spread` is the sd of log reserves, `hassle`
+    the log by which a lowered offer may fall short.
     """
 
     chance: Floats
@@ -39,6 +39,7 @@ class Bargain(Rows):
     cut: Floats
     value: Floats
     sd: Floats
+    grade: Whole
     work: Floats
     kept: Floats
     vat: Floats

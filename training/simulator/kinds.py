@@ -56,7 +56,6 @@ Cut = Annotated[float, Field(ge=0, le=0.9)]
 Level = Annotated[float, Field(ge=-3, le=3)]  # a log: from a twentieth to twenty times
 Spread = Annotated[float, Field(ge=0, le=2)]  # the sd of a log
 Times = Annotated[float, Field(ge=0.05, le=20)]
-Positive = Annotated[float, Field(gt=0, le=1000)]
 Amount = Annotated[float, Field(gt=0, le=100_000)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Days = Annotated[int, Field(ge=1, le=3650)]

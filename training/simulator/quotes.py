@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from training.simulator.bargain import Bargain
@@ -19,6 +21,9 @@ from training.simulator.world import Goods, World
 EXPLORED = 1  # the stream of chance of the explored cells, one for all parts of a market
 CURVE = tuple(range(50, 160, 10))  # offers in the truth, in percent of the least that half of the owners take
 LATER = np.iinfo(np.int64).max  # the day of what does not happen within the market's days
+
+
+Entry = TypeVar("Entry", np.float64, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +165,7 @@ def _outcome(
         inspected_on=inspected_on,
         paid=paid,
         sold_on=_until(ends, sold_on),
-        grade=truth.sold_as(owners.goods, owners.true),
+        grade=own(bargain.grade, owners.true),
     )
 
 
@@ -196,7 +201,7 @@ def _curves(bargain: Bargain, usual: Floats) -> dict[str, Floats]:
     return found
 
 
-def own(table: Floats, at: Whole) -> Floats:
+def own(table: NDArray[Entry], at: Whole) -> NDArray[Entry]:
     """The entry of each row (n, k) at its own place (n,): (n,)."""
     return np.asarray(np.take_along_axis(table, at[:, None], axis=1)[:, 0])
 

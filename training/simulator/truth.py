@@ -60,6 +60,7 @@ class Truth:
             cut=np.minimum(1.0, worth / np.take_along_axis(worth, declared[:, None], axis=1)),
             value=np.where(for_parts, value[:, [Grade.PARTS]], value[:, REPAIRED]),
             sd=np.where(for_parts, sd[:, [Grade.PARTS]], sd[:, REPAIRED]),
+            grade=np.where(for_parts, Grade.PARTS, REPAIRED),
             work=np.where(for_parts, costs.parts_work[at][:, None], costs.work[at]),
             kept=costs.kept[at],
             vat=costs.vat_of_margin[at],
@@ -70,11 +71,6 @@ class Truth:
             hassle=owners.hassle,
             noise=self.world.noise,
         )
-
-    def sold_as(self, goods: Goods, true: Whole) -> Whole:
-        """The grade at which each device of a true condition is sold on: repaired, or PARTS where that brings more."""
-        for_parts = self._for_parts(goods, *self._resale(goods))
-        return np.where(for_parts[np.arange(len(true)), true], Grade.PARTS, REPAIRED[true])
 
     def _resale(self, goods: Goods) -> tuple[Floats, Floats]:
         """Median price and sd of each device on the day when it is sold on, at every grade: (n, grades) both."""
