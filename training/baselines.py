@@ -40,24 +40,30 @@ THREADS = 1  # two that wait for each other on a busy machine are slower, many t
 def model_median(train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Floats:
     """Take the median price of the same model, storage and grade in the last 28 days, else ever, else a rung up."""
     recent = pl.col("day") > pl.col("day").max().over("everything") - RECENT_DAYS
-    sold = _table(train, attributes).with_columns(train["price"], recent=recent)
+    sold, asked = _tables(train, test, attributes)
+    sold = sold.with_columns(train["price"], recent=recent)
     median = pl.col("price").median()
-    return _up_the_rungs(_table(test, attributes), [(sold.filter("recent"), median), (sold, median)])
+    return _up_the_rungs(asked, [(sold.filter("recent"), median), (sold, median)])
 
 
 def last_sale(train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Floats:
     """Take the price of the newest sale of the same model, storage and grade, else of the next rung up."""
-    sold = _table(train, attributes).with_columns(train["price"], train["sale_id"])
+    sold, asked = _tables(train, test, attributes)
     newest = pl.col("price").sort_by("day", "sale_id").last()
-    return _up_the_rungs(_table(test, attributes), [(sold, newest)])
+    return _up_the_rungs(asked, [(sold.with_columns(train["price"], train["sale_id"]), newest)])
 
 
-def _table(sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.DataFrame:
-    """Write the features of the appraiser for the day of each sale, with the launch facts of the catalogue."""
-    known = vocabulary.complete(devices=sales.with_columns(on=pl.col("sold_on")))
-    return features.table(devices=known, attributes=attributes).with_columns(
-        everything=pl.lit(1), grade=known["grade"]
-    )
+def _tables(
+    train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[str, Attribute]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the features of the appraiser for the day of each sale, with the launch facts that an appraiser has."""
+    known = vocabulary.facts(known=vocabulary.of_sales(sales=train, attributes=attributes))
+
+    def written(sales: pl.DataFrame) -> pl.DataFrame:
+        asked = vocabulary.complete(devices=sales.with_columns(on=pl.col("sold_on")), known=known)
+        return features.table(devices=asked, attributes=attributes).with_columns(everything=pl.lit(1))
+
+    return written(train), written(test)
 
 
 def _up_the_rungs(asked: pl.DataFrame, statistics: Sequence[tuple[pl.DataFrame, pl.Expr]]) -> Floats:
@@ -76,7 +82,7 @@ def linear_hedonic(train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[
 
     Nothing is pooled. A value stays within the prices that were seen, or a far device would break the exponential.
     """
-    known, asked = _table(train, attributes), _table(test, attributes)
+    known, asked = _tables(train, test, attributes)
     target = train["price"].log().to_numpy()
     matrix = _design(known, known, attributes)
     gram = np.asarray((matrix.T @ matrix).todense()) + RIDGE * train.height * np.eye(matrix.shape[1])
@@ -115,7 +121,7 @@ def _one_hot(known: pl.Series, values: pl.Series) -> sparse.csr_matrix:
 
 def plain_lightgbm(train: pl.DataFrame, test: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Floats:
     """Fit LightGBM as it comes to the log price: every feature of the appraiser, the model too, and the day."""
-    known, asked = _table(train, attributes), _table(test, attributes)
+    known, asked = _tables(train, test, attributes)
     listed = features.declared(attributes=attributes)
     categories = [f.name for f in listed if f.kind == "category"]
     names = [*(f.name for f in listed), "day"]

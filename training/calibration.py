@@ -17,7 +17,7 @@ LEAST_SHARE = 0.1  # of the median residual: smaller ones say nothing about the 
 
 
 def calibrate(
-    *, table: pl.DataFrame, residuals: Floats, basis: pl.Series, sales: NDArray[np.int64]
+    *, table: pl.DataFrame, residuals: Floats, doubt: Floats, sales: NDArray[np.int64]
 ) -> resale.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
@@ -28,9 +28,13 @@ def calibrate(
     residuals = residuals - weighed_quantiles(residuals, weights, np.array([0.5]))
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
-    inputs = resale.spread_table(table=table, basis=basis, sales=sales)
-    folds = np.arange(table.height) % regression.FOLDS
-    scale = regression.fit(table=inputs, target=target, listed=resale.SPREAD_FEATURES, folds=folds).anchor
+    inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
+    known = np.ones(table.height, dtype=bool)
+    line = regression.Regression.lay(
+        table=inputs, target=target, listed=resale.SPREAD_FEATURES, known=known, walks=False
+    )
+    line.fit(known)
+    scale = line.equation
     scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
     return resale.Spread(scale=scale, grids=_grids(table, scaled, weights))
 

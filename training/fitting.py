@@ -1,9 +1,8 @@
-"""Turns audited sales into a resale model: anchor, index, trees, and an honest spread around them."""
+"""Turns audited sales into a resale model: a hedonic equation, trees, and an honest spread around them."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training import calibration, regression
-from valuation import explanation, features, index, resale, vocabulary
+from training.regression import Regression
+from valuation import explanation, features, resale, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.features import Feature
 from valuation.ledger import Attribute
@@ -25,26 +25,19 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-NODES: tuple[tuple[str, ...], ...] = ((), ("category",), ("market", "category"), ("model",))
-HALF_LIVES_DAYS = (5.0, 10.0, 20.0, 45.0, 120.0)
-PRIOR_SALES = (2.0, 8.0, 30.0, 1e9)  # the last one silences a level that does not pay
-CLIP = 6.0  # median absolute residuals beyond which a residual moves a level no further
-LONGEST_LAG_DAYS = 28  # a served value is up to this much newer than the last sale that was known
-ORIGINS = (0.4, 0.6, 0.8)  # of the sales, in time: where rehearsals start
-LONGEST_LATE_DAYS = 120
-HIDDEN_SHARE = 0.08  # of the sales, whole models: what an unseen model would have looked like
-TREES = 500
-HUBER_SHARE = 1.5  # of the robust spread
-LEAST_NOISE = 0.03  # in log price
-SHARES = (0.5, 0.75, 1.0)  # of the anchor: the trees learn the rest
+WINDOW_DAYS = 28  # a served value is up to this much newer than the last sale that was known
+REHEARSALS, WINDOWS = 3, 3  # so many origins, and windows after each; the trees are grown once an origin
+LEAST_KNOWN_SHARE = 0.3  # of the sales, before the first origin
+HIDDEN_SHARE = 0.08  # of the sales: whole models, and brands, as if they had never been met
+REFRESHES = 2  # rounds of the equation when a few more sales are known
+TREES = (25, 50, 100, 200, 300)  # so many, whichever predicted best in rehearsal
 PARAMETERS = {
-    "objective": "huber",
+    "objective": "regression",
     "learning_rate": 0.03,
     "num_leaves": 15,
-    "min_data_in_leaf": 10,
-    "lambda_l2": 5.0,
-    "path_smooth": 5.0,
-    "feature_fraction": 0.4,
+    "min_data_in_leaf": 30,
+    "lambda_l2": 10.0,
+    "feature_fraction": 0.5,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "monotone_constraints_method": "intermediate",
@@ -66,18 +59,17 @@ class Ground:
     target: Floats
     listed: tuple[Feature, ...]
     folds: Whole
-    lag: Whole
     seed: int
     threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """Late rows of one origin, and their residuals by share of the anchor: (shares, late rows)."""
+    """Late rows, and what was left of them by each number of trees: (numbers, late rows)."""
 
-    late: Mask
+    late: Whole
     residuals: Floats
-    basis: pl.Series
+    doubt: Floats
     sales: Whole
 
 
@@ -95,7 +87,9 @@ def fit(
 
     Raises TooFewSalesError where no sale is later than another.
     """
-    known = vocabulary.complete(devices=sales.sort("sold_on", "sale_id"))
+    ordered = sales.sort("sold_on", "sale_id")
+    devices = vocabulary.of_sales(sales=ordered, attributes=attributes)
+    known = vocabulary.complete(devices=ordered, known=vocabulary.facts(known=devices))
     model, table = _fit_resale(known, attributes, seed, threads)
     return Appraiser(
         model=model,
@@ -113,9 +107,9 @@ def _fit_resale(
 ) -> tuple[resale.ResaleModel, pl.DataFrame]:
     """Fit the resale model to sales in order of time; tell it, and the features of the sales.
 
-    First in rehearsal: from each of a few origins in the past the next sales are predicted, and with them sales
-    of some models that were hidden. What these rows show chooses the share of the anchor and calibrates the
-    spread. Then the location is fitted to all sales.
+    The equation is fitted to all sales, which tells how far each of its parts is pooled. Then in rehearsal: from each
+    of a few origins in the past the next sales are predicted, and with them sales of models and brands that were
+    hidden. What these rows show chooses how many trees are grown and calibrates the spread.
     """
     table = features.table(devices=sales.with_columns(on=pl.col("sold_on")), attributes=attributes)
     rng = np.random.default_rng(seed)
@@ -124,20 +118,23 @@ def _fit_resale(
         target=sales["price"].log().to_numpy(),
         listed=_useful(table, features.declared(attributes=attributes)),
         folds=_folds(sales, rng),
-        lag=rng.integers(0, LONGEST_LAG_DAYS + 1, table.height),
         seed=seed,
         threads=threads,
     )
-    rehearsals = [_rehearse(ground, late, known) for late, known in _splits(table, rng)]
-    share, residuals = _best(rehearsals)
+    origins = _origins(table)
+    everything = np.ones(table.height, dtype=bool)
+    final = _lay(ground, everything)
+    final.fit(everything, rng=rng)
+    rehearsals = [r for starts in origins for r in _rehearse(ground, starts, final, rng)]
+    trees, residuals = _best(rehearsals)
+    late = np.concatenate([r.late for r in rehearsals])
     spread = calibration.calibrate(
-        table=pl.concat([table.filter(r.late) for r in rehearsals]),
+        table=table[late],
         residuals=residuals,
-        basis=pl.concat([r.basis for r in rehearsals]),
+        doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),
     )
-    known = np.ones(table.height, dtype=bool)
-    location = _grow(ground, *_lay(ground, known), known, share)
+    location = _grow(ground, final, everything, trees)
     return resale.ResaleModel(location=location, spread=spread), table
 
 
@@ -153,118 +150,110 @@ def _folds(sales: pl.DataFrame, rng: np.random.Generator) -> Whole:
     return np.asarray(dealt[codes], dtype=np.int64)
 
 
-def _splits(table: pl.DataFrame, rng: np.random.Generator) -> list[tuple[Mask, Mask]]:
-    """Choose, per origin, the late rows to predict and the early rows that may be known: pairs of (n,) masks."""
+def _origins(table: pl.DataFrame) -> list[list[int]]:
+    """Choose the first days of the windows to rehearse, oldest first, by origin; each goes on to the next, or the end.
+
+    Windows are shorter where the sales run over less time, and fewer where too few sales come before them.
+    """
     day = table["day"].to_numpy()
-    cuts = np.quantile(day, [*ORIGINS, 1.0], method="nearest")
-    splits = []
-    for start, end in itertools.pairwise(cuts):
-        late = (day > start) & (day <= min(end, start + LONGEST_LATE_DAYS))
-        if late.any():
-            splits.append((late, (day <= start) & ~_hidden(table, rng)))
-    if not splits:
+    first, last = int(day.min()), int(day.max())
+    wanted = REHEARSALS * WINDOWS
+    length = max(1, min(WINDOW_DAYS, (last - first) // (2 * wanted)))
+    starts = [last + 1 - length * back for back in range(wanted, 0, -1)]
+    kept = [start for start in starts if (day < start).mean() >= LEAST_KNOWN_SHARE] or [last]
+    if (day < kept[0]).sum() == 0:
         raise TooFewSalesError(
             f"The {table.height} sales were all sold on {len(np.unique(day))} day(s): the spread of prices "
             "can only be learned from sales on later days than others. Give sales over more days."
         )
-    return splits
+    return [kept[at : at + WINDOWS] for at in range(0, len(kept), WINDOWS)]
+
+
+def _rehearse(
+    ground: Ground, starts: Sequence[int], final: Regression, rng: np.random.Generator
+) -> list[Rehearsal]:
+    """From the first of these days on, predict window after window; the equation goes on learning, the trees do not."""
+    day = ground.table["day"].to_numpy()
+    hidden = _hidden(ground.table, rng)
+    known = (day < starts[0]) & ~hidden
+    line = _lay(ground, known)
+    line.follow(final)
+    line.fit(known)
+    location = _grow(ground, line, known, TREES[-1])
+    rehearsals = []
+    for start, end in zip(starts, [*starts[1:], starts[-1] + WINDOW_DAYS], strict=True):
+        if start > starts[0]:
+            line.fit((day < start) & ~hidden, rounds=REFRESHES)
+        late = np.flatnonzero((day >= start) & (day < end))
+        if len(late):
+            rehearsals.append(_predict(ground, line, location, late))
+    return rehearsals
 
 
 def _hidden(table: pl.DataFrame, rng: np.random.Generator) -> Mask:
-    """Choose some thin models, to be unseen at one origin: (n,)."""
-    most = HIDDEN_SHARE * table.height
-    counts = table["model"].drop_nulls().value_counts().filter(pl.col("count") <= most).sort("model")
-    shuffled = counts[rng.permutation(counts.height)]
-    chosen = shuffled.filter(pl.col("count").cum_sum() <= most)["model"]
-    return table["model"].is_in(chosen.to_list()).fill_null(False).to_numpy()
+    """Choose some thin models and one thin brand, to be unseen at one origin: (n,)."""
+    hidden = np.zeros(table.height, dtype=bool)
+    for name, share in (("model", HIDDEN_SHARE), ("brand", HIDDEN_SHARE / 2)):
+        most = share * table.height
+        counts = table[name].drop_nulls().value_counts().filter(pl.col("count") <= most).sort(name)
+        shuffled = counts[rng.permutation(counts.height)]
+        chosen = shuffled.filter(pl.col("count").cum_sum() <= most)[name]
+        hidden |= table[name].is_in(chosen.to_list()).fill_null(False).to_numpy()
+    return hidden
 
 
-def _rehearse(ground: Ground, late: Mask, known: Mask) -> Rehearsal:
-    """Predict the late rows from the known ones, by every share of the anchor."""
-    bare, line = _lay(ground, known)
-    part = ground.table.filter(late)
-    residuals = []
-    for share in SHARES:
-        location = _grow(ground, bare, line, known, share)
-        residuals.append(ground.target[late] - location.predict(table=part, lag_days=ground.lag[late]))
-    basis, sales = bare.basis(table=part)
-    return Rehearsal(late=late, residuals=np.array(residuals), basis=basis, sales=sales)
+def _predict(ground: Ground, line: Regression, location: resale.Location, late: Whole) -> Rehearsal:
+    part = ground.table[late]
+    equation = line.equation
+    devices = equation.encode(table=part)
+    matrix = location.tree_matrix(devices=location.equation.encode(table=part))
+    bare = ground.target[late] - equation.predict(devices=devices)
+    grown = [location.trees.predict(matrix, num_iteration=n, num_threads=ground.threads) for n in TREES]
+    return Rehearsal(
+        late=late,
+        residuals=bare - np.array(grown),
+        doubt=equation.doubt(devices=devices),
+        sales=location.basis(table=part)[1],
+    )
 
 
-def _best(rehearsals: Sequence[Rehearsal]) -> tuple[float, Floats]:
-    """Choose the share that predicted the late rows best, with its residuals: (late rows of all origins,)."""
+def _best(rehearsals: Sequence[Rehearsal]) -> tuple[int, Floats]:
+    """Choose the number of trees that predicted the late rows best, with its residuals: (late rows of all,)."""
     residuals = np.concatenate([r.residuals for r in rehearsals], axis=1)
     best = int(np.argmin(np.abs(residuals).mean(axis=1)))
-    return SHARES[best], residuals[best]
+    return TREES[best], residuals[best]
 
 
-def _lay(ground: Ground, known: Mask) -> tuple[resale.Location, regression.Fitted]:
-    """Fit the anchor to the known rows, and the levels, which go on through all rows as they only look back."""
-    part = ground.table.filter(known)
-    line = regression.fit(
-        table=part, target=ground.target[known], listed=ground.listed, folds=ground.folds[known]
-    )
-    left = ground.target - line.anchor.predict(devices=line.anchor.encode(table=ground.table))
-    left[known] = ground.target[known] - line.held
-    bare = resale.Location(
+def _lay(ground: Ground, known: Mask) -> Regression:
+    return Regression.lay(table=ground.table, target=ground.target, listed=ground.listed, known=known)
+
+
+def _grow(ground: Ground, line: Regression, known: Mask, trees: int) -> resale.Location:
+    """Grow trees on what the equation leaves of the known rows out of fold."""
+    rows = np.flatnonzero(known)
+    part = ground.table[rows]
+    location = resale.Location(
         listed=ground.listed,
-        anchor=line.anchor,
-        levels=_levels(ground.table, left, ground.lag),
+        equation=line.equation,
         trees=None,
         sales=dict(part["model"].drop_nulls().value_counts().iter_rows()),
     )
-    return bare, line
-
-
-def _levels(table: pl.DataFrame, left: Floats, lag: Whole) -> tuple[index.Level, ...]:
-    """Choose for each rung of the index the forgetting that predicts the next sales best, rung by rung.
-
-    Every rung looks at what the whole anchor left, so it holds what time did and not what a model is.
-    """
-    levels = []
-    for by in NODES:
-        bound = CLIP * float(np.median(np.abs(left - np.median(left)))) + 1e-9
-        tried = [_best_prior(table, left, bound, by, half_life, lag) for half_life in HALF_LIVES_DAYS]
-        _, level, value = min(tried, key=lambda t: t[0])
-        levels.append(level)
-        left = left - value
-    return tuple(levels)
-
-
-def _best_prior(
-    table: pl.DataFrame, left: Floats, bound: float, by: Sequence[str], half_life: float, lag: Whole
-) -> tuple[float, index.Level, Floats]:
-    level = index.accumulate(
-        table=table, residuals=np.clip(left, -bound, bound), by=by, half_life_days=half_life, prior_sales=0.0
-    )
-    total, sales = level.totals(table=table, lag_days=lag)
-    errors = {prior: float(np.abs(left - total / (sales + prior)).mean()) for prior in PRIOR_SALES}
-    prior = min(errors, key=lambda p: errors[p])
-    return errors[prior], dataclasses.replace(level, prior_sales=prior), total / (sales + prior)
-
-
-def _grow(
-    ground: Ground, bare: resale.Location, line: regression.Fitted, known: Mask, share: float
-) -> resale.Location:
-    """Lean on this share of the anchor, and grow trees on what it and the levels leave of the known rows."""
-    part = ground.table.filter(known)
-    level = bare.level(table=part, lag_days=ground.lag[known])
-    goal = ground.target[known] - level - line.leaning(share)
-    noise = max(1.4826 * float(np.median(np.abs(goal - np.median(goal)))), LEAST_NOISE)
+    goal = _left(ground, line, known)[rows]
     signs = {"+": 1, "-": -1, "none": 0}
     parameters = {
         **PARAMETERS,
-        "alpha": HUBER_SHARE * noise,
-        "monotone_constraints": [signs[f.direction] for f in ground.listed],
+        "monotone_constraints": [signs[f.direction] for f in location.seen],
         "seed": ground.seed,
         "num_threads": ground.threads,
     }
-    data = lgb.Dataset(
-        bare.tree_matrix(devices=bare.anchor.encode(table=part)),
-        goal,
-        feature_name=[f.name for f in ground.listed],
-        categorical_feature=[f.name for f in ground.listed if f.kind == "category"],
-        params={"verbosity": -1},
-    )
-    trees = lgb.train(parameters, data, num_boost_round=TREES)
-    return dataclasses.replace(bare, anchor=line.anchor.leaning(share), trees=trees)
+    matrix = location.tree_matrix(devices=location.equation.encode(table=part))
+    names = [f.name for f in location.seen]
+    data = lgb.Dataset(matrix, goal, weight=line.weights[rows], feature_name=names, params={"verbosity": -1})
+    return dataclasses.replace(location, trees=lgb.train(parameters, data, num_boost_round=trees))
+
+
+def _left(ground: Ground, line: Regression, known: Mask) -> Floats:
+    """What the equation leaves of each row when it has not seen it: (n,)."""
+    devices = line.equation.encode(table=ground.table)
+    held = np.array([equation.predict(devices=devices) for equation in line.held(known, ground.folds)])
+    return np.asarray(ground.target - held[ground.folds, np.arange(len(ground.folds))])

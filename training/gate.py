@@ -209,7 +209,7 @@ def _grid(appraiser: Appraiser) -> np.ndarray[tuple[int, ...], np.dtype[np.float
     They are devices of its vocabulary on a random day of the next two months, three in ten of them with a model, a
     storage or a launch price that it has not met.
     """
-    places = [member.split() for member in appraiser.model.location.anchor.members["market"]]
+    places = [member.split() for member in appraiser.model.location.equation.members["market"]]
     markets = pl.DataFrame(places, schema=["market", "currency"], orient="row")
     known = appraiser.devices.join(markets, on="currency", how="inner", maintain_order="left_right")
     rng = np.random.default_rng(GRID_SEED)

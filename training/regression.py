@@ -1,134 +1,151 @@
-"""Fits the anchor: a robust ridge with signs, and its predictions for rows that it has not seen."""
+"""Fits a hedonic equation: robust, pooled as far as the sales themselves tell, and out of fold for its own rows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
-from valuation import anchor, encoding
-from valuation.encoding import Encoded
+from training.solver import Near, Prior, System, design
+from valuation import encoding, hedonic
 from valuation.features import Feature
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 FOLDS = 5
-HUBER_ROUNDS = 3
-HUBER_SHARE = 1.5  # of the robust standard deviation: beyond it a residual pulls no harder
-LEAST_SPREAD = 0.01  # of residuals in log price, so that a table without noise can be fitted
-POOLINGS = (0.25, 0.5, 1.0, 2.0)  # times the spreads that the features state; the best out of fold is kept
+ROUNDS = 4
+DRAWS = 2
+ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where
+TAIL = 8.0  # degrees of freedom of Student's t, by which a far residual pulls less
+FITTED_NOISE = 2.0  # residuals in the sample have about half the variance of those to come
+FIRST_NOISE = 0.12
+LEAST_NOISE = 0.01  # of residuals in log price, so that a table without noise can be fitted
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """An anchor, and what it predicts out of fold for its own rows, in all and from its firm part: (n,) each."""
+@dataclass
+class Regression:
+    """An equation that is fitted to rows of one table, again and again as more of them are known."""
 
-    anchor: anchor.Anchor
-    held: Floats
-    held_firm: Floats
-
-    def leaning(self, share: float) -> Floats:
-        """Predict the rows out of fold with this share of the anchor: (n,)."""
-        return self.held_firm + share * (self.held - self.held_firm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A weighed ridge: design (n, p), target (n,), row weights (n,), wanted signs (p,), prior spreads (p,)."""
-
+    blocks: tuple[hedonic.Block, ...]
     matrix: sparse.csr_matrix
-    target: Floats
-    weights: Floats
-    signs: Floats
-    spreads: Floats
+    target: Floats  # (n,) around `centre`
+    centre: float
+    prior: Prior
+    weights: Floats  # (n,) of the rows by their residuals: 1 in the mean
     noise: float
+    coefficients: Floats
+    days: Floats  # (n,)
+    until: float = math.inf  # the last day of the rows that it was fitted to
+    near: Near | None = None  # of the last whole fit
 
-    def moments(self, rows: NDArray[np.bool_] | slice = slice(None)) -> tuple[Floats, Floats]:
-        """Sum the weighed products of some rows: (p, p) and (p,)."""
-        part = self.matrix[rows]
-        weighed = part.T.multiply(self.weights[rows]).tocsr()
-        return np.asarray((weighed @ part).todense()), np.asarray(weighed @ self.target[rows])
-
-    def solve(self, gram: Floats, moment: Floats, pooling: float) -> Floats:
-        """Solve for (p,) coefficients, setting to zero every one that would have the wrong sign."""
-        ridge = (self.noise / (pooling * self.spreads)) ** 2 + 1e-9
-        free = np.ones(len(moment), dtype=bool)
-        while True:
-            solution = np.zeros(len(moment))
-            block = gram[np.ix_(free, free)] + np.diag(ridge[free])
-            solution[free] = linalg.solve(block, moment[free], assume_a="pos")
-            wrong = self.signs * solution < 0
-            if not wrong.any():
-                return solution
-            free &= ~wrong
-
-
-def fit(*, table: pl.DataFrame, target: Floats, listed: Sequence[Feature], folds: Whole) -> Fitted:
-    """Fit the anchor to `target` (n,), log prices, with the pooling that predicts best across `folds` (n,)."""
-    blocks = anchor.layout(table=table, listed=listed)
-    devices = encoding.encode(table=table, members=anchor.members(blocks))
-    problem = _robust(design(devices=devices, blocks=blocks), target, blocks)
-    parts = [problem.moments(folds == fold) for fold in range(FOLDS)]
-    gram = np.sum([g for g, _ in parts], axis=0)
-    moment = np.sum([m for _, m in parts], axis=0)
-
-    def across(pooling: float) -> list[Floats]:
-        return [problem.solve(gram - g, moment - m, pooling) for g, m in parts]
-
-    def error(pooling: float) -> float:
-        return float(np.abs(target - _held(problem.matrix, across(pooling), folds)).mean())
-
-    best = min(POOLINGS, key=error)
-    firm = np.where(anchor.firm(blocks), 1.0, 0.0)
-    return Fitted(
-        anchor=anchor.Anchor(blocks=blocks, coefficients=problem.solve(gram, moment, best)),
-        held=_held(problem.matrix, across(best), folds),
-        held_firm=_held(problem.matrix, [c * firm for c in across(best)], folds),
-    )
-
-
-def design(*, devices: Encoded, blocks: Sequence[anchor.Block]) -> sparse.csr_matrix:
-    """Write the devices as the matrix of the anchor: (n, 1 + width of all blocks), the first column the intercept."""
-    parts = [sparse.csr_matrix(np.ones((devices.rows, 1)))]
-    parts += [_columns(devices, block) for block in blocks]
-    return sparse.hstack(parts, format="csr")
-
-
-def _columns(devices: Encoded, block: anchor.Block) -> sparse.csr_matrix:
-    if block.kind == "line":
-        return sparse.csr_matrix(anchor.segments(values=devices.numbers[block.feature], block=block))
-    if block.kind == "missing":
-        return sparse.csr_matrix(np.isnan(devices.numbers[block.feature]).astype(np.float64)[:, None])
-    heights = np.ones(devices.rows)
-    if block.kind == "slopes":
-        heights = anchor.segments(values=devices.numbers[block.feature], block=block)[:, 0]
-    rows = np.flatnonzero(devices.codes[block.by] >= 0)
-    places = (rows, devices.codes[block.by][rows])
-    return sparse.csr_matrix((heights[rows], places), shape=(devices.rows, block.width))
-
-
-def _robust(matrix: sparse.csr_matrix, target: Floats, blocks: Sequence[anchor.Block]) -> Problem:
-    """Set the problem up with Huber's row weights, in (0, 1], and the robust spread of what is left."""
-    signs = np.concatenate([[0.0], *(np.full(b.width, float(b.sign)) for b in blocks)])
-    spreads = np.concatenate([[np.inf], *(np.full(b.width, b.spread) for b in blocks)])
-    weights, noise = np.ones(len(target)), 0.2
-    for _ in range(HUBER_ROUNDS):
-        problem = Problem(
-            matrix=matrix, target=target, weights=weights, signs=signs, spreads=spreads, noise=noise
+    @classmethod
+    def lay(
+        cls,
+        *,
+        table: pl.DataFrame,
+        target: Floats,
+        listed: Sequence[Feature],
+        known: Mask,
+        walks: bool = True,
+    ) -> Regression:
+        """Lay out the equation of the known rows, over the days of all."""
+        day = table["day"] if walks else None
+        days = (int(day.min()), int(day.max())) if day is not None else None  # type: ignore[arg-type]
+        blocks = hedonic.layout(table=table.filter(known), listed=listed, days=days)
+        codes = hedonic.members(blocks)
+        devices = encoding.encode(table=table, members=codes)
+        matrix = design(devices=devices, blocks=blocks, codes=codes)
+        centre = float(np.median(target[known]))
+        return cls(
+            blocks=blocks,
+            matrix=matrix,
+            target=target - centre,
+            centre=centre,
+            prior=Prior(blocks),
+            weights=np.ones(len(target)),
+            noise=FIRST_NOISE,
+            coefficients=np.zeros(matrix.shape[1]),
+            days=table["day"].to_numpy() if walks else np.zeros(len(target)),
         )
-        left = target - matrix @ problem.solve(*problem.moments(), 1.0)
-        noise = max(float(1.4826 * np.median(np.abs(left))), LEAST_SPREAD)
-        weights = np.minimum(1.0, HUBER_SHARE * noise / np.maximum(np.abs(left), 1e-12))
-    return Problem(matrix=matrix, target=target, weights=weights, signs=signs, spreads=spreads, noise=noise)
+
+    def follow(self, other: Regression) -> None:
+        """Pool as another regression of the same table does, and start where it ended."""
+        ended = {
+            _key(block): (spread, dict(zip(block.members, part, strict=True)))
+            for block, spread, part in zip(
+                other.blocks, other.prior.spreads, other.prior.parted(other.coefficients), strict=True
+            )
+        }
+        for place, (block, part) in enumerate(
+            zip(self.blocks, self.prior.parted(self.coefficients), strict=True)
+        ):
+            if _key(block) in ended:
+                self.prior.spreads[place], rows = ended[_key(block)]
+                for row, member in enumerate(block.members):
+                    part[row] = rows.get(member, 0.0)
+
+    def fit(self, known: Mask, *, rounds: int = ROUNDS, rng: np.random.Generator | None = None) -> None:
+        """Fit the known rows: solve, weigh the rows by what is left, and again. With `rng`, learn the spreads too."""
+        matrix, target = self.matrix[known], self.target[known]
+        self.until = float(self.days[known].max())
+        for turn in range(rounds):
+            self.near = None if rng else self.near
+            system = System(matrix, self.weights[known] / self.noise**2, self.prior, self.near)
+            self.near = system.near
+            self.coefficients = system.solve(system.right_side(target), self.coefficients)
+            self._pin()
+            self._weigh(known)
+            self.prior.loosen(self.coefficients)
+            if rng is not None and turn < rounds - 1:
+                self.prior.learn([self._draw(system, target, rng) for _ in range(DRAWS)])
+
+    def _pin(self) -> None:
+        """Hold shared slopes of the wrong sign at zero from now on."""
+        signs = np.concatenate([np.full(b.size, b.sign if not b.by else 0) for b in self.blocks])
+        self.prior.pinned |= signs * self.coefficients < 0
+
+    def _weigh(self, known: Mask) -> None:
+        left = self.target - self.matrix @ self.coefficients
+        size = max(float(1.4826 * np.median(np.abs(left[known]))), LEAST_NOISE)
+        weights = (TAIL + 1) / (TAIL + (left / size) ** 2)
+        self.weights = weights / weights[known].mean()
+        variance = float((self.weights[known] * left[known] ** 2).mean())
+        self.noise = float(np.sqrt(FITTED_NOISE * max(variance, LEAST_NOISE**2)))
+
+    def _draw(self, system: System, target: Floats, rng: np.random.Generator) -> Floats:
+        """Draw coefficients from their posterior: solve for the target and the prior mean, both shaken (p,)."""
+        shaken = target + rng.standard_normal(len(target)) / np.sqrt(system.weights)
+        right = system.right_side(shaken) + self.prior.draw(rng)
+        return system.solve(right, self.coefficients, ROUGHLY)
+
+    def held(self, known: Mask, folds: Whole) -> list[hedonic.Hedonic]:
+        """Fit the known rows without each fold (n,) of them: one equation for each."""
+        fitted = []
+        for fold in range(FOLDS):
+            part = known & (folds != fold)
+            system = System(self.matrix[part], self.weights[part] / self.noise**2, self.prior, self.near)
+            solution = system.solve(system.right_side(self.target[part]), self.coefficients)
+            fitted.append(self._equation(solution))
+        return fitted
+
+    @property
+    def equation(self) -> hedonic.Hedonic:
+        """The equation as it is fitted now."""
+        return self._equation(self.coefficients)
+
+    def _equation(self, coefficients: Floats) -> hedonic.Hedonic:
+        blocks = [replace(b, spread=s) for b, s in zip(self.blocks, self.prior.spreads, strict=True)]
+        parts = self.prior.parted(coefficients)
+        parts[0] = parts[0] + self.centre  # the base comes first
+        return hedonic.Hedonic(blocks=tuple(blocks), coefficients=tuple(parts), until=self.until)
 
 
-def _held(matrix: sparse.csr_matrix, coefficients: Sequence[Floats], folds: Whole) -> Floats:
-    held = np.empty(matrix.shape[0])
-    for fold, solution in enumerate(coefficients):
-        held[folds == fold] = matrix[folds == fold] @ solution
-    return held
+def _key(block: hedonic.Block) -> tuple[object, ...]:
+    return block.feature, block.by, block.number, block.missing, block.edges, block.knots

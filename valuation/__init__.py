@@ -13,7 +13,7 @@ The ladder (a module imports only from a lower rung):
     appraiser
     explanation
     resale
-    anchor  index
+    hedonic
     encoding  features
     vocabulary
     ledger

@@ -51,7 +51,7 @@ class Appraiser:
     @property
     def currencies(self) -> tuple[str, ...]:
         """The currencies in which it has seen sales; it can value in no other."""
-        return tuple(self.model.location.anchor.members["currency"])
+        return tuple(self.model.location.equation.members["currency"])
 
     def appraise(self, *, devices: pl.DataFrame) -> pl.DataFrame:
         """Value a table of devices in the columns of ledger.DEVICES, each on its day `on` and at its grade.

@@ -1,4 +1,4 @@
-"""Features as arrays: what the anchor, the trees and the spread compute with."""
+"""Features as arrays: what the equation, the trees and the spread compute with."""
 
 from __future__ import annotations
 

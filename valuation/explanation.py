@@ -7,7 +7,7 @@ import math
 import numpy as np
 import polars as pl
 
-from valuation import anchor
+from valuation import hedonic
 from valuation.appraisal import Effect
 from valuation.resale import Location
 
@@ -23,12 +23,20 @@ GROUPS = {
     "brand": "model",
     "family": "model",
     "model": "model",
+    "season_cosine": "season",
+    "season_sine": "season",
+    "trend": hedonic.MARKET_NOW,
 }
+FIRM = (
+    hedonic.BASE,
+    "currency",
+    "market",
+)  # features that are no opinion: they make the typical device of a market
 
 
 def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
-    """Tell what each feature of the anchor contributes on average over a table of sales, in log price."""
-    shares = location.anchor.contributions(devices=location.anchor.encode(table=table))
+    """Tell what each feature of the equation contributes on average over a table of sales, in log price."""
+    shares = location.equation.contributions(devices=location.equation.encode(table=table))
     return {name: float(share.mean()) for name, share in shares.items()}
 
 
@@ -37,7 +45,7 @@ def effects(
 ) -> tuple[Effect, ...]:
     """Split `value`, in major units, into the typical device of the market and the effect of each group of features.
 
-    `table` has one row. The log contributions of anchor, levels and trees are turned into money by the logarithmic
+    `table` has one row. The log contributions of equation and trees are turned into money by the logarithmic
     mean (LMDI-I, B. W. Ang 2005), so the effects sum to `value` whatever their order. What calibration and the ladder
     add counts as the grade's.
     """
@@ -56,20 +64,20 @@ def _contributions(
     location: Location, table: pl.DataFrame, centres: dict[str, float]
 ) -> tuple[dict[str, float], float]:
     """Sum the log contributions by group, and tell the log price of the typical device of the market."""
-    devices = location.anchor.encode(table=table)
-    shares = {name: float(s[0]) for name, s in location.anchor.contributions(devices=devices).items()}
+    devices = location.equation.encode(table=table)
+    shares = {n: float(s[0]) for n, s in location.equation.contributions(devices=devices).items()}
     matrix = location.tree_matrix(devices=devices)
-    grown = np.asarray(location.trees.predict(matrix, pred_contrib=True, num_threads=1))[0]
-    base = float(location.anchor.coefficients[0] + grown[-1])
+    grown = np.asarray(location.trees.predict(matrix, pred_contrib=True, num_threads=1))[0].tolist()
+    base = grown[-1]
+    for feature, share in zip(location.seen, grown[:-1], strict=True):
+        shares[feature.name] = shares.get(feature.name, 0.0) + share
     logs: dict[str, float] = {}
-    for feature, tree_share in zip(location.listed, grown[:-1], strict=True):
-        share = shares.get(feature.name, 0.0)
-        if feature.name in anchor.FIRM:
-            base += share + float(tree_share)
+    for name, share in shares.items():
+        if name in FIRM:
+            base += share
             continue
-        centre = centres.get(feature.name, 0.0)
+        centre = centres.get(name, 0.0)
         base += centre
-        group = GROUPS.get(feature.name, feature.name)
-        logs[group] = logs.get(group, 0.0) + share - centre + float(tree_share)
-    logs["market_now"] = float(location.level(table=table)[0])
+        group = GROUPS.get(name, name)
+        logs[group] = logs.get(group, 0.0) + share - centre
     return logs, base

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
@@ -20,10 +21,13 @@ _RANKS = {grade.name: float(grade) for grade in Grade}
 class Feature:
     """One thing about a device that moves its price.
 
-    `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it binds the anchor and the
-    trees alike. `knots` are where the anchor may change its slope. `steeper_by` names categories whose members
-    may each move further in that direction. `spread` is the prior standard deviation of an effect in log price:
-    per unit for a number with knots, per standard deviation for one without, per member for a category.
+    `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it binds the equation and the
+    trees alike. `knots` are where the equation may change its slope. `spread` is the prior standard deviation of an
+    effect in log price: per unit for a number with knots, per standard deviation for one without, per member for a
+    category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of their own,
+    segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope for the
+    whole line. `wears_with` is a number that tells what is usual where this one is not told. `trees` see it or not;
+    `needs_days` of sales are needed to tell it from what else time does.
     """
 
     name: str
@@ -32,8 +36,12 @@ class Feature:
     expr: pl.Expr
     direction: Literal["+", "-", "none"] = "none"
     knots: tuple[float, ...] = ()
-    steeper_by: tuple[str, ...] = ()
     spread: float = 0.3
+    varies_by: Mapping[str, float] = field(default_factory=dict)
+    tilts_by: Mapping[str, float] = field(default_factory=dict)
+    wears_with: str = ""
+    trees: bool = True
+    needs_days: int = 0
 
 
 def _text(column: str) -> pl.Expr:
@@ -43,7 +51,19 @@ def _text(column: str) -> pl.Expr:
 _AGE_DAYS = (pl.col("on") - pl.col("launched_on")).dt.total_days()
 _MODEL = _text("model").str.strip_prefix(_text("brand")).str.strip_chars(" -")
 
+_YEAR = pl.col("on").cast(pl.Date).to_physical().cast(pl.Float64) / DAYS_PER_YEAR
+_YEARS_TO_2020 = 50.0  # from 1970: a number near its first knot is told apart from the base more easily
+_ENOUGH_TO_TELL_A_SEASON = 500  # days: of less, a season cannot be told from a trend
+
 FEATURES: tuple[Feature, ...] = (
+    Feature(
+        name="grade",
+        kind="category",
+        why="what else counts, counts differently for a worn device",
+        expr=pl.col("grade"),
+        spread=0.0,
+        trees=False,
+    ),
     Feature(
         name="grade_rank",
         kind="number",
@@ -51,8 +71,9 @@ FEATURES: tuple[Feature, ...] = (
         why="a less worn device is worth more; PARTS 0 to NEW 5",
         expr=pl.col("grade").replace_strict(_RANKS, default=None, return_dtype=pl.Float64),
         knots=(0, 1, 2, 3, 4, 5),
-        steeper_by=("category",),
         spread=0.5,
+        varies_by={"category": 0.05, "brand": 0.02},
+        trees=False,
     ),
     Feature(
         name="age_years",
@@ -60,9 +81,10 @@ FEATURES: tuple[Feature, ...] = (
         direction="-",
         why="a model loses value from its launch on",
         expr=_AGE_DAYS.clip(lower_bound=0) / DAYS_PER_YEAR,
-        knots=(0, 0.25, 1, 2, 4, 8),
-        steeper_by=("category", "brand"),
-        spread=0.5,
+        knots=(0, 0.25, 1, 2, 4, 6, 12),
+        spread=0.3,
+        varies_by={"category": 0.1, "brand": 0.1, "grade": 0.05},
+        tilts_by={"model": 0.02},
     ),
     Feature(
         name="days_to_launch",
@@ -71,15 +93,17 @@ FEATURES: tuple[Feature, ...] = (
         expr=(-_AGE_DAYS).clip(lower_bound=0).cast(pl.Float64),
         knots=(0, 7, 30, 90),
         spread=0.01,
+        trees=False,
     ),
     Feature(
         name="launch_price_log",
         kind="number",
         direction="+",
-        why="what it cost new, by an elasticity that is learned",
-        expr=pl.col("launch_price").log(),
+        why="what its model cost new with the least storage, by an elasticity that is learned",
+        expr=pl.col("base_price").log(),
         knots=(0, 25),
         spread=1.0,
+        varies_by={"category": 0.1, "currency": 0.1},
     ),
     Feature(
         name="storage_log2",
@@ -88,8 +112,9 @@ FEATURES: tuple[Feature, ...] = (
         why="each doubling of storage adds to the price",
         expr=pl.col("storage_gb").log(2),
         knots=(0, 4, 6, 8, 10, 14),
-        steeper_by=("category",),
         spread=0.2,
+        varies_by={"category": 0.05, "brand": 0.05},
+        tilts_by={"family": 0.03, "grade": 0.03},
     ),
     Feature(
         name="battery_health",
@@ -97,8 +122,10 @@ FEATURES: tuple[Feature, ...] = (
         direction="+",
         why="a worn battery is a repair to come",
         expr=pl.col("battery_health"),
-        knots=(0, 0.8, 0.9, 1),
+        knots=(0, 0.7, 0.8, 0.85, 0.9, 0.95, 1),
         spread=1.0,
+        varies_by={"category": 0.3, "grade": 0.3},
+        wears_with="age_years",
     ),
     Feature(
         name="carrier_locked",
@@ -108,6 +135,38 @@ FEATURES: tuple[Feature, ...] = (
         expr=pl.col("carrier_locked").cast(pl.Float64),
         knots=(0, 1),
         spread=0.2,
+        varies_by={"category": 0.05},
+    ),
+    Feature(
+        name="season_cosine",
+        kind="number",
+        why="prices have their months",
+        expr=(2 * math.pi * _YEAR).cos(),
+        knots=(-1, 1),
+        spread=0.02,
+        varies_by={"category": 0.01},
+        trees=False,
+        needs_days=_ENOUGH_TO_TELL_A_SEASON,
+    ),
+    Feature(
+        name="season_sine",
+        kind="number",
+        why="a quarter of a year after the other wave",
+        expr=(2 * math.pi * _YEAR).sin(),
+        knots=(-1, 1),
+        spread=0.02,
+        varies_by={"category": 0.01},
+        trees=False,
+        needs_days=_ENOUGH_TO_TELL_A_SEASON,
+    ),
+    Feature(
+        name="trend",
+        kind="number",
+        why="what goes on for years goes on for a few weeks more",
+        expr=_YEAR - _YEARS_TO_2020,
+        knots=(0, 200),
+        spread=0.05,
+        trees=False,
     ),
     Feature(
         name="currency",
@@ -115,6 +174,7 @@ FEATURES: tuple[Feature, ...] = (
         why="a price is a number of units; without sales in a currency there is no price in it",
         expr=pl.col("currency"),
         spread=3.0,
+        trees=False,
     ),
     Feature(
         name="market",
@@ -151,7 +211,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="what no other feature says of it; pooled, so that a thin model borrows from its family",
         expr=pl.concat_str(_text("brand"), _MODEL, separator=" "),
-        spread=0.2,
+        spread=0.1,
     ),
     Feature(
         name="channel",
@@ -183,7 +243,8 @@ def _of(attribute: Attribute) -> Feature:
 def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.DataFrame:
     """Compute every feature of every device: one row per row, one column per feature, and `day`.
 
-    `devices` holds the device columns of the ledger, the declared attributes and `on`, the day of the value.
+    `devices` holds the device columns of the ledger, the declared attributes, `on`, the day of the value, and
+    `base_price`, what the model cost new with the least storage (see vocabulary.complete).
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)

@@ -19,23 +19,24 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from valuation import features, index, ledger, resale
-from valuation.anchor import Anchor
+from valuation import features, ledger, resale
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
+from valuation.hedonic import Block, Hedonic
 from valuation.ledger import Attribute
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-TREES, MODEL, LEVELS, GRIDS, DEVICES, GOLDEN = (
+TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, GOLDEN = (
     "trees.lgb",
     "model.json",
-    "levels.parquet",
+    "equation.parquet",
+    "scale.parquet",
     "grids.parquet",
     "devices.parquet",
     "golden.parquet",
 )
-FILES = (TREES, MODEL, LEVELS, GRIDS, DEVICES, GOLDEN)
+FILES = (TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, GOLDEN)
 GOLDEN_ROWS = 60
 LARGEST_FILE_BYTES = 256 * 2**20
 
@@ -44,12 +45,12 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
     """Write the appraiser into an empty or new directory, and tell its digest."""
     directory.mkdir(parents=True, exist_ok=True)
     location, spread = appraiser.model.location, appraiser.model.spread
-    levels = [level.close() for level in location.levels]
     grids = [{"group": group, "values": values.tolist()} for group, values in sorted(spread.grids.items())]
     contents = {
         TREES: location.trees.model_to_string().encode(),
-        MODEL: _json(_model(appraiser, levels)),
-        LEVELS: _parquet(pl.concat([lv.sums.with_columns(rung=pl.lit(i)) for i, lv in enumerate(levels)])),
+        MODEL: _json(_model(appraiser)),
+        EQUATION: _parquet(_coefficients(location.equation)),
+        SCALE: _parquet(_coefficients(spread.scale)),
         GRIDS: _parquet(pl.DataFrame(grids)),
         DEVICES: _parquet(appraiser.devices),
         GOLDEN: _parquet(_golden(appraiser)),
@@ -72,20 +73,52 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
     return _sha256(manifest)
 
 
-def _model(appraiser: Appraiser, levels: list[index.Level]) -> dict[str, Any]:
+def _model(appraiser: Appraiser) -> dict[str, Any]:
     location, spread = appraiser.model.location, appraiser.model.spread
     return {
-        "anchor": location.anchor.to_json(),
-        "scale": spread.scale.to_json(),
-        "levels": [{k: v for k, v in vars(level).items() if k != "sums"} for level in levels],
+        "equation": _blocks(location.equation),
+        "until": location.equation.until,
+        "scale": _blocks(spread.scale),
         "sales": dict(sorted(location.sales.items())),
         "centres": dict(appraiser.centres),
     }
 
 
+def _blocks(equation: Hedonic) -> list[dict[str, Any]]:
+    return [{k: v for k, v in asdict(block).items() if k != "members"} for block in equation.blocks]
+
+
+def _coefficients(equation: Hedonic) -> pl.DataFrame:
+    """Write the coefficients as a table: one row per block and member, with its values."""
+    rows = [
+        {"block": place, "member": list(member), "values": row.tolist()}
+        for place, (block, values) in enumerate(zip(equation.blocks, equation.coefficients, strict=True))
+        for member, row in zip(block.members, values, strict=True)
+    ]
+    schema: dict[str, Any] = {"block": pl.Int64, "member": pl.List(pl.String), "values": pl.List(pl.Float64)}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _equation(blocks: list[dict[str, Any]], content: bytes) -> Hedonic:
+    """Read an equation: the inverse of _blocks and _coefficients."""
+    parts = pl.read_parquet(content).partition_by("block", as_dict=True, include_key=False)
+    rows = [parts[(place,)] for place in range(len(blocks))]
+    return Hedonic(
+        blocks=tuple(
+            Block(**fact | {"by": tuple(fact["by"]), "edges": tuple(fact["edges"])}, members=_members(part))
+            for fact, part in zip(blocks, rows, strict=True)
+        ),
+        coefficients=tuple(np.array(part["values"].to_list(), dtype=np.float64) for part in rows),
+    )
+
+
+def _members(part: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, part["member"].to_list()))
+
+
 def _golden(appraiser: Appraiser) -> pl.DataFrame:
     """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike."""
-    markets = [m.split(" ") for m in appraiser.model.location.anchor.members["market"]]
+    markets = [m.split(" ") for m in appraiser.model.location.equation.members["market"]]
     homes = pl.DataFrame({"market": [m for m, _ in markets], "currency": [c for _, c in markets]})
     devices = (
         appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left").head(GOLDEN_ROWS)
@@ -185,20 +218,14 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
     model = json.loads(contents[MODEL])
     attributes = {name: Attribute(**a) for name, a in manifest["attributes"].items()}
     listed = {f.name: f for f in features.declared(attributes=attributes)}
-    sums = pl.read_parquet(contents[LEVELS]).partition_by("rung", as_dict=True, include_key=False)
-    levels = [
-        index.Level(**{**level, "by": tuple(level["by"])}, sums=sums[(rung,)])
-        for rung, level in enumerate(model["levels"])
-    ]
     location = resale.Location(
         listed=tuple(listed[name] for name in manifest["features"]),
-        anchor=Anchor.from_json(model["anchor"]),
-        levels=tuple(levels),
+        equation=replace(_equation(model["equation"], contents[EQUATION]), until=float(model["until"])),
         trees=lgb.Booster(model_str=contents[TREES].decode()),
         sales=model["sales"],
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
-    spread = resale.Spread(scale=Anchor.from_json(model["scale"]), grids=grids)
+    spread = resale.Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)
     return Appraiser(
         model=resale.ResaleModel(location=location, spread=spread),
         attributes=attributes,

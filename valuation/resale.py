@@ -1,20 +1,21 @@
 """The resale model: the distribution of what a device sells for.
 
-log price = anchor + levels of the index + trees + spread x a calibrated quantile. The anchor and the trees are monotone
-in every feature with a direction; the ladder of grades is projected so that no quantile falls as the grade rises.
+log price = hedonic equation + trees + spread x a calibrated quantile. Equation and trees are monotone in every feature
+with a direction but the grade; the ladder of grades is projected so that no quantile falls as the grade rises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from valuation import anchor, encoding, index
+from valuation import encoding, hedonic
 from valuation.appraisal import QUANTILES
 from valuation.encoding import Encoded
 from valuation.features import Feature
@@ -29,39 +30,58 @@ OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Where the median of the log price lies: anchor, levels and trees.
+    """Where the median of the log price lies: the hedonic equation, and trees on what it leaves.
 
-    `sales` counts the sales of each model that it learned from.
+    `listed` are the features; `sales` counts the sales of each model that it learned from.
     """
 
     listed: tuple[Feature, ...]
-    anchor: anchor.Anchor
-    levels: tuple[index.Level, ...]
+    equation: hedonic.Hedonic
     trees: lgb.Booster
     sales: Mapping[str, int]
 
-    def predict(self, *, table: pl.DataFrame, lag_days: NDArray[np.int64] | int = 0) -> Floats:
-        """Value each row in log price, from sales before its day less `lag_days`: (n,)."""
-        level = self.level(table=table, lag_days=lag_days)
-        return self.standing(devices=self.anchor.encode(table=table)) + level
+    def predict(self, *, devices: Encoded) -> Floats:
+        """Value each row in log price: (n,)."""
+        return self.equation.predict(devices=devices) + self.grown(devices=devices)
 
-    def standing(self, *, devices: Encoded) -> Floats:
-        """Value each row in log price but for where the market stands: (n,)."""
+    def grown(self, *, devices: Encoded) -> Floats:
+        """Tell what the trees add to each row, in log price: (n,). They do not see the grade."""
         grown = self.trees.predict(self.tree_matrix(devices=devices), num_threads=1)
-        return self.anchor.predict(devices=devices) + np.asarray(grown, dtype=np.float64)
+        return np.asarray(grown, dtype=np.float64)
 
-    def level(self, *, table: pl.DataFrame, lag_days: NDArray[np.int64] | int = 0) -> Floats:
-        """Tell where the market stands for each row, in log price: (n,)."""
-        levels = [level.at(table=table, lag_days=lag_days) for level in self.levels]
-        return np.asarray(np.sum(levels, axis=0), dtype=np.float64)
+    @cached_property
+    def seen(self) -> tuple[Feature, ...]:
+        """The features that the trees see."""
+        return tuple(feature for feature in self.listed if feature.trees)
 
     def tree_matrix(self, *, devices: Encoded) -> Floats:
-        """Write the inputs of the trees in the order of `listed`: (n, features), NaN where not known."""
-        return np.column_stack([_tree_column(devices, feature) for feature in self.listed])
+        """Write the inputs of the trees in the order of `seen`: (n, features), NaN where not known.
+
+        Members of a category are numbered in the order of their effects.
+        """
+        return np.column_stack(
+            [
+                devices.numbers[f.name] if f.kind == "number" else self._places[f.name][devices.codes[f.name]]
+                for f in self.seen
+            ]
+        )
+
+    @cached_property
+    def _places(self) -> dict[str, Floats]:
+        """The place of each member of a category by its effect, and NaN for the unknown one, by code."""
+        places = {}
+        for block, values in zip(self.equation.blocks, self.equation.coefficients, strict=True):
+            if len(block.by) == 1 and block.feature == block.by[0] and not block.knots and not block.number:
+                codes = self.equation.members[block.feature]
+                place = np.full(len(codes) + 1, np.nan)
+                for member, rank in zip(block.members, values[:, 0].argsort().argsort(), strict=True):
+                    place[codes[member[0]]] = rank
+                places[block.feature] = place
+        return places
 
     def basis(self, *, table: pl.DataFrame) -> tuple[pl.Series, NDArray[np.int64]]:
         """Tell what each value rests on, and on how many past sales of the same model: (n,) and (n,)."""
-        codes = self.anchor.encode(table=table.select(BASES[:-1])).codes
+        codes = self.equation.encode(table=table.select(BASES[:-1])).codes
         known = [codes.get(name, np.full(table.height, encoding.UNKNOWN)) >= 0 for name in BASES[:-1]]
         names = np.select(known, np.arange(len(BASES) - 1), default=len(BASES) - 1)
         models = table["model"].to_list()
@@ -69,13 +89,6 @@ class Location:
             pl.Series([BASES[name] for name in names], dtype=pl.String),
             np.array([self.sales.get(model, 0) for model in models], dtype=np.int64),
         )
-
-
-def _tree_column(devices: Encoded, feature: Feature) -> Floats:
-    if feature.kind == "number":
-        return devices.numbers[feature.name]
-    codes = devices.codes[feature.name]
-    return np.where(codes >= 0, codes.astype(np.float64), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +99,7 @@ class Spread:
     the category, else all ("").
     """
 
-    scale: anchor.Anchor
+    scale: hedonic.Hedonic
     grids: Mapping[str, Floats]
 
     def predict(self, *, devices: Encoded) -> Floats:
@@ -110,7 +123,13 @@ def groups(category: str, grade: int) -> tuple[str, ...]:
 SPREAD_FEATURES: tuple[Feature, ...] = (
     Feature(name="grade", kind="category", why="worn devices differ more", expr=pl.col("grade"), spread=0.3),
     Feature(
-        name="basis", kind="category", why="an unseen model is a guess", expr=pl.col("basis"), spread=0.5
+        name="doubt_log",
+        kind="number",
+        direction="+",
+        why="what has not been met is a guess",
+        expr=pl.col("doubt_log"),
+        knots=(0, 10),
+        spread=1.0,
     ),
     Feature(name="category", kind="category", why="kinds differ", expr=pl.col("category"), spread=0.3),
     Feature(name="brand", kind="category", why="brands differ", expr=pl.col("brand"), spread=0.2),
@@ -132,14 +151,17 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
 )
 
 
-def spread_table(*, table: pl.DataFrame, basis: pl.Series, sales: NDArray[np.int64]) -> pl.DataFrame:
+USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
+
+
+def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: NDArray[np.int64]) -> pl.DataFrame:
     """Write what the scale depends on: one row per row."""
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
         "category",
         "brand",
         "age_years",
-        basis.alias("basis"),
+        doubt_log=pl.Series(np.log1p((doubt / USUAL_SD) ** 2) / 2),
         sales_log=pl.Series(np.log1p(sales)),
     )
 
@@ -164,19 +186,32 @@ class ResaleModel:
 
     def unprojected(self, *, table: pl.DataFrame) -> Floats:
         """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
-        basis, sales = self.location.basis(table=table)
-        doubts = spread_table(table=table, basis=basis, sales=sales)
-        centre = self.location.standing(devices=_at_every_grade(self.location.anchor.encode(table=table)))
+        _, sales = self.location.basis(table=table)
+        devices = self.location.equation.encode(table=table)
+        doubt = self.location.equation.doubt(devices=devices)
+        doubts = spread_table(table=table, doubt=doubt, sales=sales)
+        grown = np.tile(self.location.grown(devices=devices), len(Grade))
+        centre = self.location.equation.predict(devices=self._at_every_grade(devices)) + grown
         scale = self.spread.predict(devices=self._doubted(self.spread.scale.encode(table=doubts)))
-        level = self.location.level(table=table)
         categories = table["category"].to_list()
         rows = table.height
         rungs = []
         for grade in Grade:
             rung = slice(grade * rows, (grade + 1) * rows)
             grid = self.spread.grid(categories=categories, grade=grade)
-            rungs.append(_outcomes(centre[rung] + level, scale[rung, None] * grid))
+            rungs.append(_outcomes(centre[rung], scale[rung, None] * grid))
         return np.stack(rungs, axis=1)
+
+    def _at_every_grade(self, devices: Encoded) -> Encoded:
+        """Repeat the devices, once for each grade, worst first."""
+        known = self.location.equation.members.get("grade", {})
+        codes = [known.get(grade.name, encoding.UNKNOWN) for grade in Grade]
+        every = devices.tiled(len(Grade))
+        return replace(
+            every,
+            numbers={**every.numbers, "grade_rank": np.repeat([float(g) for g in Grade], devices.rows)},
+            codes={**every.codes, "grade": np.repeat(codes, devices.rows)},
+        )
 
     def _doubted(self, doubts: Encoded) -> Encoded:
         """Repeat what the scale depends on, once for each grade."""
@@ -184,13 +219,6 @@ class ResaleModel:
         codes = [known.get(str(int(grade)), encoding.UNKNOWN) for grade in Grade]
         every = doubts.tiled(len(Grade))
         return replace(every, codes={**every.codes, "grade": np.repeat(codes, doubts.rows)})
-
-
-def _at_every_grade(devices: Encoded) -> Encoded:
-    """Repeat the devices, once for each grade, worst first."""
-    every = devices.tiled(len(Grade))
-    ranks = np.repeat([float(grade) for grade in Grade], devices.rows)
-    return replace(every, numbers={**every.numbers, "grade_rank": ranks})
 
 
 def _outcomes(centre: Floats, residuals: Floats) -> Floats:

@@ -29,7 +29,9 @@ def try_out(*, directory: Path, timeout_seconds: float) -> None:
     """
     command = [sys.executable, "-m", "valuation.trial", str(directory)]
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=False)
+        child = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_seconds, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise AppraiserError(
             f"{directory} could not be opened within {timeout_seconds:g} s in a process of its own. Retrain."

@@ -12,6 +12,7 @@ from valuation.ledger import Attribute
 
 MOST_DEVICES = 50_000
 DAY_KEYS = ("brand_key", "model_key")
+BASE_KEYS = (*DAY_KEYS, "currency")
 PRICE_KEYS = (*DAY_KEYS, "storage_gb", "currency")
 VARIANT = ("category", "brand_key", "model_key", "storage_gb", "currency")
 _KEYS = (
@@ -48,10 +49,14 @@ def of_sales(*, sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Launch facts to look up: the day by brand and model, the price also by storage and currency."""
+    """Launch facts to look up: the day by brand and model, the price also by storage and currency.
+
+    `bases` has what each model cost with the least storage, by currency.
+    """
 
     days: pl.DataFrame
     prices: pl.DataFrame
+    bases: pl.DataFrame
 
 
 def facts(*, known: pl.DataFrame | None = None) -> Facts:
@@ -66,12 +71,14 @@ def facts(*, known: pl.DataFrame | None = None) -> Facts:
         tables.insert(0, told.select(tables[0].columns))
     every = pl.concat(tables, how="vertical_relaxed")
     prices = _first(every, "launch_price", PRICE_KEYS).sort("storage_gb", nulls_last=True)
-    model = (*DAY_KEYS, "currency")
-    told_above = pl.when(~pl.col("derived")).then("found").cum_min(reverse=True).backward_fill().over(model)
+    told_above = (
+        pl.when(~pl.col("derived")).then("found").cum_min(reverse=True).backward_fill().over(BASE_KEYS)
+    )
     bounded = pl.when("derived").then(pl.min_horizontal("found", told_above)).otherwise("found")
-    rising = pl.col("found").cum_max().over(model)
+    rising = pl.col("found").cum_max().over(BASE_KEYS)
     prices = prices.with_columns(found=bounded).with_columns(rising).drop("derived")
-    return Facts(days=_first(every, "launched_on", DAY_KEYS).drop("derived"), prices=prices)
+    bases = prices.group_by(BASE_KEYS).agg(pl.col("found").min())
+    return Facts(days=_first(every, "launched_on", DAY_KEYS).drop("derived"), prices=prices, bases=bases)
 
 
 def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFrame:
@@ -80,18 +87,22 @@ def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFr
 
 
 def complete(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFrame:
-    """Fill the launch facts that a device lacks from those known, or else from the catalogue; rows keep their order."""
-    if not devices["launched_on"].null_count() and not devices["launch_price"].null_count():
-        return devices
+    """Fill the launch facts that a device lacks from those known, or else from the catalogue; rows keep their order.
+
+    Adds `base_price`, what its model cost new with the least storage; never more than the device itself.
+    """
     found = known or facts()
     filled = devices.with_columns(_KEYS)
     for column, keys, table in (
         ("launched_on", DAY_KEYS, found.days),
         ("launch_price", PRICE_KEYS, found.prices),
     ):
-        filled = (
-            filled.join(table, on=keys, how="left", nulls_equal=True, maintain_order="left")
-            .with_columns(pl.coalesce(column, "found").alias(column))
-            .drop("found")
-        )
-    return filled.drop("brand_key", "model_key")
+        if filled[column].null_count():
+            filled = _joined(filled, table, keys).with_columns(pl.coalesce(column, "found").alias(column))
+    base = pl.min_horizontal("launch_price", "found").alias("base_price")
+    return _joined(filled, found.bases, BASE_KEYS).with_columns(base).drop("brand_key", "model_key", "found")
+
+
+def _joined(devices: pl.DataFrame, table: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    bare = devices.drop("found", strict=False)
+    return bare.join(table, on=keys, how="left", nulls_equal=True, maintain_order="left")

@@ -107,7 +107,7 @@ def row_of_trees(appraiser: Appraiser) -> NDArray[np.float64]:
     device = pl.DataFrame({name: [told.get(name)] for name in schema}, schema=schema)
     table = features.table(devices=device, attributes={})
     location = appraiser.model.location
-    return location.tree_matrix(devices=location.anchor.encode(table=table))
+    return location.tree_matrix(devices=location.equation.encode(table=table))
 
 
 def one_device(directory: Path) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from valuation.resale import GRID
 N = 6_000
 
 
-def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, pl.Series, np.ndarray]:
+def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     grade = rng.integers(0, 6, N)
     table = pl.DataFrame(
@@ -26,11 +26,11 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, pl.Series, np.ndarray
         }
     )
     spread = np.where(grade == 0, 0.4, 0.1)
-    return table, rng.normal(0, spread), pl.Series(["model"] * N), rng.integers(1, 100, N)
+    return table, rng.normal(0, spread), np.zeros(N), rng.integers(1, 100, N)
 
 
-def intervals(spread: resale.Spread, table: pl.DataFrame, basis: pl.Series, sales: np.ndarray) -> np.ndarray:
-    inputs = resale.spread_table(table=table, basis=basis, sales=sales)
+def intervals(spread: resale.Spread, table: pl.DataFrame, doubt: np.ndarray, sales: np.ndarray) -> np.ndarray:
+    inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
     scale = spread.predict(devices=spread.scale.encode(table=inputs))
     grade = table["grade_rank"].cast(pl.Int64)
     grids = [spread.grid(categories=[c], grade=g)[0] for c, g in zip(table["category"], grade, strict=True)]
@@ -38,10 +38,10 @@ def intervals(spread: resale.Spread, table: pl.DataFrame, basis: pl.Series, sale
 
 
 def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> None:
-    table, residuals, basis, sales = invented(1)
-    spread = calibration.calibrate(table=table, residuals=residuals, basis=basis, sales=sales)
-    table, residuals, basis, sales = invented(2)
-    found = intervals(spread, table, basis, sales)
+    table, residuals, doubt, sales = invented(1)
+    spread = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    table, residuals, doubt, sales = invented(2)
+    found = intervals(spread, table, doubt, sales)
     low, high = (np.array([np.interp(q, GRID, row) for row in found]) for q in (0.05, 0.95))
     inside = (low <= residuals) & (residuals <= high)
     for grade in range(6):
@@ -50,15 +50,15 @@ def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> N
 
 
 def test_the_median_residual_is_no_part_of_the_spread() -> None:
-    table, residuals, basis, sales = invented(1)
-    spread = calibration.calibrate(table=table, residuals=residuals + 0.7, basis=basis, sales=sales)
+    table, residuals, doubt, sales = invented(1)
+    spread = calibration.calibrate(table=table, residuals=residuals + 0.7, doubt=doubt, sales=sales)
     assert np.interp(0.5, GRID, spread.grids[""]) == pytest.approx(0.0, abs=0.1)
 
 
 def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
-    table, residuals, basis, sales = invented(1)
+    table, residuals, doubt, sales = invented(1)
     rare = table.with_columns(grade_rank=pl.when(pl.int_range(N) < 30).then(5.0).otherwise(2.0))
-    spread = calibration.calibrate(table=rare, residuals=residuals, basis=basis, sales=sales)
+    spread = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
     assert "laptop|5" not in spread.grids
     assert spread.grid(categories=["laptop"], grade=5).tolist() == [spread.grids["laptop"].tolist()]
     assert spread.grid(categories=["console"], grade=5).tolist() == [spread.grids[""].tolist()]

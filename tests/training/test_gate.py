@@ -31,7 +31,7 @@ class Appraisals:
         }
     )
     model = SimpleNamespace(
-        location=SimpleNamespace(anchor=SimpleNamespace(members={"market": {"GB GBP": 0}}))
+        location=SimpleNamespace(equation=SimpleNamespace(members={"market": {"GB GBP": 0}}))
     )
 
     def __init__(self, ladder=(1, 2, 3, 4, 5, 6), quantiles=(5, 6, 7, 8, 9, 10, 11)):

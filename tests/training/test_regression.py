@@ -1,4 +1,4 @@
-"""The anchor's fit finds known effects, keeps its signs, and is not led by a few wild prices."""
+"""The fit of an equation finds known effects, keeps its signs, and is not led by a few wild prices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from training import regression
+from training.regression import Regression
 from valuation.features import Feature
 
 N = 3_000
@@ -19,6 +20,7 @@ LISTED = (
     Feature(name="brand", kind="category", why="", expr=pl.col("brand"), spread=0.3),
     Feature(name="currency", kind="category", why="", expr=pl.col("currency"), spread=3.0),
 )
+ALL = np.ones(N, dtype=bool)
 
 
 def invented(rng: np.random.Generator) -> tuple[pl.DataFrame, np.ndarray]:
@@ -28,6 +30,7 @@ def invented(rng: np.random.Generator) -> tuple[pl.DataFrame, np.ndarray]:
             "ram": rng.uniform(0, 10, N),
             "brand": rng.choice(list(BRANDS), N),
             "currency": rng.choice(["EUR", "SEK"], N),
+            "day": np.sort(rng.integers(0, 200, N)),
         }
     )
     age = table["age"].to_numpy()
@@ -42,18 +45,20 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def fit(table: pl.DataFrame, target: np.ndarray) -> regression.Fitted:
-    folds = np.arange(table.height) % regression.FOLDS
-    return regression.fit(table=table, target=target, listed=LISTED, folds=folds)
+def fit(table: pl.DataFrame, target: np.ndarray, known: np.ndarray = ALL) -> Regression:
+    laid = Regression.lay(table=table, target=target, listed=LISTED, known=known)
+    laid.fit(known, rng=np.random.default_rng(1))
+    return laid
 
 
-def slopes(fitted: regression.Fitted, feature: str) -> np.ndarray:
-    start = 1
-    for block in fitted.anchor.blocks:
-        if block.feature == feature and block.kind == "line":
-            return fitted.anchor.coefficients[start : start + block.width]
-        start += block.width
-    raise AssertionError(feature)
+def slopes(fitted: Regression, feature: str) -> np.ndarray:
+    equation = fitted.equation
+    (found,) = (
+        values[0]
+        for block, values in zip(equation.blocks, equation.coefficients, strict=True)
+        if block.number == feature
+    )
+    return found
 
 
 def test_it_finds_the_slopes_that_made_the_prices(rng: np.random.Generator) -> None:
@@ -71,24 +76,52 @@ def test_three_sales_in_a_hundred_at_ten_times_the_price_move_no_slope_much(rng:
 def test_a_slope_of_the_wrong_sign_becomes_none_at_all(rng: np.random.Generator) -> None:
     table, target = invented(rng)
     against = target - 0.1 * table["ram"].to_numpy()
-    assert slopes(fit(table, against), "ram").tolist() == [0.0]
+    assert slopes(fit(table, against), "ram") == pytest.approx([0.0], abs=1e-6)
+
+
+def test_a_step_of_the_whole_market_is_followed(rng: np.random.Generator) -> None:
+    table, target = invented(rng)
+    after = (table["day"] >= 150).to_numpy()
+    fitted = fit(table, target - 0.06 * after).equation
+    devices = (
+        table.head(1).with_columns(day=pl.Series([100])),
+        table.head(1).with_columns(day=pl.Series([190])),
+    )
+    before, now = (fitted.predict(devices=fitted.encode(table=one))[0] for one in devices)
+    assert now - before == pytest.approx(-0.06, abs=0.02)
 
 
 def test_what_is_held_out_is_predicted_without_its_own_price(rng: np.random.Generator) -> None:
     table, target = invented(rng)
     wild = target.copy()
     wild[0] += 50.0
-    assert fit(table, wild).held[0] == pytest.approx(fit(table, target).held[0], abs=0.02)
+    folds = np.arange(N) % regression.FOLDS
+    first = [fit(table, t).held(ALL, folds)[0] for t in (target, wild)]
+    plain, shaken = (equation.predict(devices=equation.encode(table=table.head(1)))[0] for equation in first)
+    assert shaken == pytest.approx(plain, abs=0.02)
 
 
-def test_leaning_on_none_of_it_leaves_the_currency(rng: np.random.Generator) -> None:
+def test_only_known_rows_count(rng: np.random.Generator) -> None:
     table, target = invented(rng)
-    bare = fit(table, target).leaning(0.0)
-    sek = (table["currency"] == "SEK").to_numpy()
-    assert bare[sek].mean() - bare[~sek].mean() == pytest.approx(2.4, abs=0.05)
+    known = (table["day"] < 150).to_numpy()
+    other = np.where(known, target, target + 3)
+    first, second = (fit(table, t, known).equation for t in (target, other))
+    assert first.until == table.filter(known)["day"].max()
+    for a, b in zip(first.coefficients, second.coefficients, strict=True):
+        assert a == pytest.approx(b)
+
+
+def test_one_seed_fits_alike_and_a_follower_starts_where_the_first_ended(rng: np.random.Generator) -> None:
+    table, target = invented(rng)
+    first, second = fit(table, target), fit(table, target)
+    assert (first.coefficients == second.coefficients).all()
+    third = Regression.lay(table=table, target=target, listed=LISTED, known=ALL)
+    third.follow(first)
+    assert (third.coefficients == first.coefficients).all()
+    assert third.prior.spreads == first.prior.spreads
 
 
 def test_prices_without_any_noise_can_be_fitted(rng: np.random.Generator) -> None:
     table, _ = invented(rng)
-    fitted = fit(table, np.full(N, 5.0))
-    assert fitted.held == pytest.approx(np.full(N, 5.0), abs=0.01)
+    equation = fit(table, np.full(N, 5.0)).equation
+    assert equation.predict(devices=equation.encode(table=table)) == pytest.approx(np.full(N, 5.0), abs=0.01)
