@@ -2,6 +2,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+JUDGES := .venv-judge
+JUDGES_READY := $(JUDGES)/.ready
 
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +29,15 @@ lint: $(READY) ## style and types
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+$(JUDGES_READY): requirements-judge.lock $(READY)
+	python3 -m venv --clear $(JUDGES)
+	$(JUDGES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-judge.lock
+	$(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$($(JUDGES)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/product.pth
+	touch $(JUDGES_READY)
+
+judge: $(JUDGES_READY) ## judge the appraiser beside oracle and peers: docs/judgement.md; ARGS="--help" tells how to narrow it
+	$(JUDGES)/bin/python -m tests.judge $(ARGS)
+
 bench: $(READY) ## measure speed beside peers, in one run
 	$(PY) -m pytest -m bench -s tests/benchmarks/bench_*.py
 
@@ -35,10 +46,12 @@ pictures: $(READY) ## draw docs/market: every scenario, beside the public number
 	for file in training/scenarios/*.toml; do name=$$(basename $$file .toml); \
 	  $(PY) notebooks/01-look-at-the-market.py -- --scenario $$name --out docs/market/$$name.png || exit 1; done
 
-lock: ## write requirements.lock again (maintainers; needs uv)
-	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
-	  --custom-compile-command 'make lock' -o requirements.lock
-	@! grep -n '://' requirements.lock
+COMPILE := UV_PYTHON_DOWNLOADS=never uv pip compile --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock'
 
-.PHONY: help run test lint bench pictures lock
+lock: ## write the locks again (maintainers; needs uv)
+	$(COMPILE) pyproject.toml --group dev -o requirements.lock
+	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
+	@! grep -n '://' requirements.lock requirements-judge.lock
+
+.PHONY: help run test lint judge bench pictures lock
