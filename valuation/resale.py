@@ -188,11 +188,13 @@ class ResaleModel:
         """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
         _, sales = self.location.basis(table=table)
         devices = self.location.equation.encode(table=table)
-        doubt = self.location.equation.doubt(devices=devices)
-        doubts = spread_table(table=table, doubt=doubt, sales=sales)
+        every = self._at_every_grade(devices)
         grown = np.tile(self.location.grown(devices=devices), len(Grade))
-        centre = self.location.equation.predict(devices=self._at_every_grade(devices)) + grown
-        scale = self.spread.predict(devices=self._doubted(self.spread.scale.encode(table=doubts)))
+        centre = self.location.equation.predict(devices=every) + grown
+        doubt = self.location.equation.doubt(devices=every)
+        tiled = pl.concat([table.with_columns(grade_rank=pl.lit(float(grade))) for grade in Grade])
+        inputs = spread_table(table=tiled, doubt=doubt, sales=np.tile(sales, len(Grade)))
+        scale = self.spread.predict(devices=self.spread.scale.encode(table=inputs))
         categories = table["category"].to_list()
         rows = table.height
         rungs = []
@@ -212,13 +214,6 @@ class ResaleModel:
             numbers={**every.numbers, "grade_rank": np.repeat([float(g) for g in Grade], devices.rows)},
             codes={**every.codes, "grade": np.repeat(codes, devices.rows)},
         )
-
-    def _doubted(self, doubts: Encoded) -> Encoded:
-        """Repeat what the scale depends on, once for each grade."""
-        known = self.spread.scale.members["grade"]
-        codes = [known.get(str(int(grade)), encoding.UNKNOWN) for grade in Grade]
-        every = doubts.tiled(len(Grade))
-        return replace(every, codes={**every.codes, "grade": np.repeat(codes, doubts.rows)})
 
 
 def _outcomes(centre: Floats, residuals: Floats) -> Floats:

@@ -13,7 +13,7 @@ import polars as pl
 from tests.judge.cases import Case, Whole, grouped, in_time
 from training import backtest, intake, mapping
 from training.intake import Intake
-from valuation import features, ledger
+from valuation import features, ledger, vocabulary
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -72,7 +72,7 @@ def _days(found: Intake) -> Iterator[Case]:
 
 def _models(found: Intake) -> Iterator[Case]:
     """Folds of whole models: each is valued by those who never saw it."""
-    devices = found.good.with_columns(on=pl.col("sold_on"))
+    devices = vocabulary.complete(devices=found.good.with_columns(on=pl.col("sold_on")))
     group = _numbers(features.table(devices=devices, attributes={})["model"])
     dealt = np.random.default_rng(SEED).permutation(int(group.max()) + 1)
     return grouped(
