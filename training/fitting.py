@@ -30,7 +30,11 @@ REHEARSALS, WINDOWS = 3, 3  # so many origins, and windows after each; the trees
 LEAST_KNOWN_SHARE = 0.3  # of the sales, before the first origin
 HIDDEN_SHARE = 0.08  # of the sales: whole models, and brands, as if they had never been met
 REFRESHES = 2  # rounds of the equation when a few more sales are known
-TREES = (25, 50, 100, 200, 300)  # so many, whichever predicted best in rehearsal
+SHARES = (1.0,)  # of what the equation says of the features that the trees see: they add the rest
+TREES = (25, 50, 100, 200, 300)
+CHOICES = tuple(
+    (share, trees) for share in SHARES for trees in TREES
+)  # whichever predicted best in rehearsal
 PARAMETERS = {
     "objective": "regression",
     "learning_rate": 0.03,
@@ -65,7 +69,7 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """Late rows, and what was left of them by each number of trees: (numbers, late rows)."""
+    """Late rows, and what was left of them by each of CHOICES: (choices, late rows)."""
 
     late: Whole
     residuals: Floats
@@ -126,7 +130,7 @@ def _fit_resale(
     final = _lay(ground, everything)
     final.fit(everything, rng=rng)
     rehearsals = [r for starts in origins for r in _rehearse(ground, starts, final, rng)]
-    trees, residuals = _best(rehearsals)
+    (share, trees), residuals = _best(rehearsals)
     late = np.concatenate([r.late for r in rehearsals])
     spread = calibration.calibrate(
         table=table[late],
@@ -134,7 +138,7 @@ def _fit_resale(
         doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),
     )
-    location = _grow(ground, final, everything, trees)
+    location = _grow(ground, final, everything, _held(ground, final, everything), share, trees)
     return resale.ResaleModel(location=location, spread=spread), table
 
 
@@ -179,14 +183,15 @@ def _rehearse(
     line = _lay(ground, known)
     line.follow(final)
     line.fit(known)
-    location = _grow(ground, line, known, TREES[-1])
+    held = _held(ground, line, known)
+    locations = [_grow(ground, line, known, held, share, TREES[-1]) for share in SHARES]
     rehearsals = []
     for start, end in zip(starts, [*starts[1:], starts[-1] + WINDOW_DAYS], strict=True):
         if start > starts[0]:
             line.fit((day < start) & ~hidden, rounds=REFRESHES)
         late = np.flatnonzero((day >= start) & (day < end))
         if len(late):
-            rehearsals.append(_predict(ground, line, location, late))
+            rehearsals.append(_predict(ground, line, locations, late))
     return rehearsals
 
 
@@ -202,34 +207,42 @@ def _hidden(table: pl.DataFrame, rng: np.random.Generator) -> Mask:
     return hidden
 
 
-def _predict(ground: Ground, line: Regression, location: resale.Location, late: Whole) -> Rehearsal:
+def _predict(
+    ground: Ground, line: Regression, locations: Sequence[resale.Location], late: Whole
+) -> Rehearsal:
     part = ground.table[late]
     equation = line.equation
     devices = equation.encode(table=part)
-    matrix = location.tree_matrix(devices=location.equation.encode(table=part))
-    bare = ground.target[late] - equation.predict(devices=devices)
-    grown = [location.trees.predict(matrix, num_iteration=n, num_threads=ground.threads) for n in TREES]
+    matrix = locations[0].tree_matrix(devices=locations[0].equation.encode(table=part))
+    residuals = []
+    for location in locations:
+        bare = ground.target[late] - dataclasses.replace(location, equation=equation).said(devices=devices)
+        residuals += [
+            bare - location.trees.predict(matrix, num_iteration=n, num_threads=ground.threads) for n in TREES
+        ]
     return Rehearsal(
         late=late,
-        residuals=bare - np.array(grown),
+        residuals=np.array(residuals),
         doubt=equation.doubt(devices=devices),
-        sales=location.basis(table=part)[1],
+        sales=locations[0].basis(table=part)[1],
     )
 
 
-def _best(rehearsals: Sequence[Rehearsal]) -> tuple[int, Floats]:
-    """Choose the number of trees that predicted the late rows best, with its residuals: (late rows of all,)."""
+def _best(rehearsals: Sequence[Rehearsal]) -> tuple[tuple[float, int], Floats]:
+    """Choose what predicted the late rows best, share and number of trees; with its residuals: (late rows of all,)."""
     residuals = np.concatenate([r.residuals for r in rehearsals], axis=1)
     best = int(np.argmin(np.abs(residuals).mean(axis=1)))
-    return TREES[best], residuals[best]
+    return CHOICES[best], residuals[best]
 
 
 def _lay(ground: Ground, known: Mask) -> Regression:
     return Regression.lay(table=ground.table, target=ground.target, listed=ground.listed, known=known)
 
 
-def _grow(ground: Ground, line: Regression, known: Mask, trees: int) -> resale.Location:
-    """Grow trees on what the equation leaves of the known rows out of fold."""
+def _grow(
+    ground: Ground, line: Regression, known: Mask, held: Sequence[dict[str, Floats]], share: float, trees: int
+) -> resale.Location:
+    """Grow trees on what a share of the equation leaves of the known rows, each as if it had not been seen."""
     rows = np.flatnonzero(known)
     part = ground.table[rows]
     location = resale.Location(
@@ -237,8 +250,9 @@ def _grow(ground: Ground, line: Regression, known: Mask, trees: int) -> resale.L
         equation=line.equation,
         trees=None,
         sales=dict(part["model"].drop_nulls().value_counts().iter_rows()),
+        share=share,
     )
-    goal = _left(ground, line, known)[rows]
+    goal = ground.target - _said(ground, held, share)
     signs = {"+": 1, "-": -1, "none": 0}
     parameters = {
         **PARAMETERS,
@@ -248,12 +262,20 @@ def _grow(ground: Ground, line: Regression, known: Mask, trees: int) -> resale.L
     }
     matrix = location.tree_matrix(devices=location.equation.encode(table=part))
     names = [f.name for f in location.seen]
-    data = lgb.Dataset(matrix, goal, weight=line.weights[rows], feature_name=names, params={"verbosity": -1})
+    data = lgb.Dataset(
+        matrix, goal[rows], weight=line.weights[rows], feature_name=names, params={"verbosity": -1}
+    )
     return dataclasses.replace(location, trees=lgb.train(parameters, data, num_boost_round=trees))
 
 
-def _left(ground: Ground, line: Regression, known: Mask) -> Floats:
-    """What the equation leaves of each row when it has not seen it: (n,)."""
+def _held(ground: Ground, line: Regression, known: Mask) -> list[dict[str, Floats]]:
+    """What the equation says of all rows, feature by feature, without having seen each fold of them."""
     devices = line.equation.encode(table=ground.table)
-    held = np.array([equation.predict(devices=devices) for equation in line.held(known, ground.folds)])
-    return np.asarray(ground.target - held[ground.folds, np.arange(len(ground.folds))])
+    return [equation.contributions(devices=devices) for equation in line.held(known, ground.folds)]
+
+
+def _said(ground: Ground, held: Sequence[dict[str, Floats]], share: float) -> Floats:
+    """What a share of the equation says of each row when it has not seen it: (n,)."""
+    leaned = [resale.leaned(shares=shares, listed=ground.listed, share=share) for shares in held]
+    said = np.array([sum(shares.values()) for shares in leaned])
+    return np.asarray(said[ground.folds, np.arange(len(ground.folds))])

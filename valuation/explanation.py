@@ -36,7 +36,7 @@ FIRM = (
 
 def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
     """Tell what each feature of the equation contributes on average over a table of sales, in log price."""
-    shares = location.equation.contributions(devices=location.equation.encode(table=table))
+    shares = location.contributions(devices=location.equation.encode(table=table))
     return {name: float(share.mean()) for name, share in shares.items()}
 
 
@@ -65,7 +65,7 @@ def _contributions(
 ) -> tuple[dict[str, float], float]:
     """Sum the log contributions by group, and tell the log price of the typical device of the market."""
     devices = location.equation.encode(table=table)
-    shares = {n: float(s[0]) for n, s in location.equation.contributions(devices=devices).items()}
+    shares = {n: float(s[0]) for n, s in location.contributions(devices=devices).items()}
     matrix = location.tree_matrix(devices=devices)
     grown = np.asarray(location.trees.predict(matrix, pred_contrib=True, num_threads=1))[0].tolist()
     base = grown[-1]

@@ -53,7 +53,7 @@ _MODEL = _text("model").str.strip_prefix(_text("brand")).str.strip_chars(" -")
 
 _YEAR = pl.col("on").cast(pl.Date).to_physical().cast(pl.Float64) / DAYS_PER_YEAR
 _YEARS_TO_2020 = 50.0  # from 1970: a number near its first knot is told apart from the base more easily
-_ENOUGH_TO_TELL_A_SEASON = 500  # days: of less, a season cannot be told from a trend
+_ENOUGH_TO_TELL_A_SEASON = 500  # days: of less, neither a season nor a trend can be told from chance
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -167,6 +167,7 @@ FEATURES: tuple[Feature, ...] = (
         knots=(0, 200),
         spread=0.05,
         trees=False,
+        needs_days=_ENOUGH_TO_TELL_A_SEASON,
     ),
     Feature(
         name="currency",

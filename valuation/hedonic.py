@@ -132,9 +132,17 @@ def layout(
         crossed: list[tuple[str, ...]] = [*PAIRS, *WALKS]
         for by in [by for by in crossed if set(by) <= {f.name for f in categories}]:
             known.setdefault(by, _often(table, by))
+        known = {by: found for by, found in known.items() if _tells_apart(by, known)}
         blocks += [_levels(by[0], by, known, spread) for by, spread in PAIRS.items() if by in known]
         blocks += [_walk(by, known[by], days) for by in WALKS if by in known]
     return tuple(block for block in blocks if block.size)
+
+
+def _tells_apart(by: tuple[str, ...], known: Members) -> bool:
+    """Whether pairs tell more sales apart than their halves: with one market, a walk by market is that of all."""
+    return not by or all(
+        len(known[by]) > len(known.get(half, ((),))) for half in ((), *((b,) for b in by)) if half != by
+    )
 
 
 def _often(table: pl.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

@@ -78,6 +78,7 @@ def _model(appraiser: Appraiser) -> dict[str, Any]:
     return {
         "equation": _blocks(location.equation),
         "until": location.equation.until,
+        "share": location.share,
         "scale": _blocks(spread.scale),
         "sales": dict(sorted(location.sales.items())),
         "centres": dict(appraiser.centres),
@@ -223,6 +224,7 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         equation=replace(_equation(model["equation"], contents[EQUATION]), until=float(model["until"])),
         trees=lgb.Booster(model_str=contents[TREES].decode()),
         sales=model["sales"],
+        share=float(model["share"]),
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
     spread = resale.Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)

@@ -32,17 +32,29 @@ OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 class Location:
     """Where the median of the log price lies: the hedonic equation, and trees on what it leaves.
 
-    `listed` are the features; `sales` counts the sales of each model that it learned from.
+    `listed` are the features; `sales` counts the sales of each model that it learned from. Of what the trees see too,
+    the equation says `share`, and the trees the rest.
     """
 
     listed: tuple[Feature, ...]
     equation: hedonic.Hedonic
     trees: lgb.Booster
     sales: Mapping[str, int]
+    share: float = 1.0
 
     def predict(self, *, devices: Encoded) -> Floats:
         """Value each row in log price: (n,)."""
-        return self.equation.predict(devices=devices) + self.grown(devices=devices)
+        return self.said(devices=devices) + self.grown(devices=devices)
+
+    def said(self, *, devices: Encoded) -> Floats:
+        """Tell what the equation says of each row, in log price: (n,)."""
+        return np.asarray(sum(self.contributions(devices=devices).values()))
+
+    def contributions(self, *, devices: Encoded) -> dict[str, Floats]:
+        """Split what the equation says by feature: {feature: (n,)}, in log price."""
+        return leaned(
+            shares=self.equation.contributions(devices=devices), listed=self.listed, share=self.share
+        )
 
     def grown(self, *, devices: Encoded) -> Floats:
         """Tell what the trees add to each row, in log price: (n,). They do not see the grade."""
@@ -89,6 +101,12 @@ class Location:
             pl.Series([BASES[name] for name in names], dtype=pl.String),
             np.array([self.sales.get(model, 0) for model in models], dtype=np.int64),
         )
+
+
+def leaned(*, shares: dict[str, Floats], listed: Sequence[Feature], share: float) -> dict[str, Floats]:
+    """Keep `share` of the contributions of what the trees see."""
+    seen = {feature.name for feature in listed if feature.trees}
+    return {name: share * part if name in seen else part for name, part in shares.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +208,7 @@ class ResaleModel:
         devices = self.location.equation.encode(table=table)
         every = self._at_every_grade(devices)
         grown = np.tile(self.location.grown(devices=devices), len(Grade))
-        centre = self.location.equation.predict(devices=every) + grown
+        centre = self.location.said(devices=every) + grown
         doubt = self.location.equation.doubt(devices=every)
         tiled = pl.concat([table.with_columns(grade_rank=pl.lit(float(grade))) for grade in Grade])
         inputs = spread_table(table=tiled, doubt=doubt, sales=np.tile(sales, len(Grade)))
