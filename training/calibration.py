@@ -11,8 +11,8 @@ from valuation import resale
 
 Floats = NDArray[np.float64]
 
-HALF_LIFE_DAYS = 42.0
-FEWEST_EFFECTIVE = 200.0  # effective residuals below which a group borrows those of its parent
+HALF_LIFE_DAYS = 84.0
+FEWEST_EFFECTIVE = 300.0  # effective residuals below which a group borrows those of its parent
 LEAST_SHARE = 0.1  # of the median residual: smaller ones say nothing about the scale
 
 
@@ -36,12 +36,14 @@ def calibrate(
     line.fit(known)
     scale = line.equation
     scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
-    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights))
+    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights, met=sales > 0))
 
 
-def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats) -> dict[str, Floats]:
+def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np.bool_]) -> dict[str, Floats]:
+    """The quantiles of the scaled residuals around their median, for every group that has enough of them."""
     rows = (
-        table.select(group=_group_lists())
+        table.select(pl.col("grade_rank").cast(pl.Int64), "category", met=pl.Series(met))
+        .select(group=_group_lists())
         .with_columns(scaled=pl.Series(scaled), weight=pl.Series(weights))
         .explode("group", empty_as_null=True, keep_nulls=True)
     )
@@ -50,14 +52,20 @@ def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats) -> dict[str, Fl
         values, mass = part["scaled"].to_numpy(), part["weight"].to_numpy()
         effective = mass.sum() ** 2 / (mass**2).sum()
         if group == "" or effective >= FEWEST_EFFECTIVE:
-            grids[str(group)] = weighed_quantiles(values, mass, widened(resale.GRID, effective))
+            around = values - weighed_quantiles(values, mass, np.array([0.5]))
+            grids[str(group)] = weighed_quantiles(around, mass, widened(resale.GRID, effective))
     return grids
 
 
 def _group_lists() -> pl.Expr:
     """List the groups of each row as resale.groups does."""
-    grade = pl.col("grade_rank").cast(pl.Int64).cast(pl.String)
-    return pl.concat_list(pl.concat_str("category", grade, separator="|"), "category", pl.lit(""))
+    grade, unmet = pl.col("grade_rank").cast(pl.String), pl.lit(resale.UNMET)
+    narrow = pl.concat_str("category", grade, separator="|"), pl.concat_str(unmet, "category", separator="|")
+    return (
+        pl.when("met")
+        .then(pl.concat_list(narrow[0], "category", pl.lit("")))
+        .otherwise(pl.concat_list(narrow[1], unmet, pl.lit("")))
+    )
 
 
 def widened(levels: Floats, effective: float) -> Floats:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from training.solver import Near, Prior, System, design
+from training.solver import Near, Prior, System, design, slopes
 from valuation import encoding, hedonic
 from valuation.features import Feature
 
@@ -35,6 +35,7 @@ class Regression:
 
     blocks: tuple[hedonic.Block, ...]
     matrix: sparse.csr_matrix
+    slopes: sparse.csr_matrix
     target: Floats  # (n,) around `centre`
     centre: float
     prior: Prior
@@ -66,6 +67,7 @@ class Regression:
         return cls(
             blocks=blocks,
             matrix=matrix,
+            slopes=slopes(devices=devices, blocks=blocks, codes=codes),
             target=target - centre,
             centre=centre,
             prior=Prior(blocks),
@@ -97,19 +99,18 @@ class Regression:
         self.until = float(self.days[known].max())
         for turn in range(rounds):
             self.near = None if rng else self.near
-            system = System(matrix, self.weights[known] / self.noise**2, self.prior, self.near)
+            system = System(matrix, self.weights[known] / self.noise**2, self.prior, self.near, self.bent)
             self.near = system.near
             self.coefficients = system.solve(system.right_side(target), self.coefficients)
-            self._pin()
             self._weigh(known)
             self.prior.loosen(self.coefficients)
             if rng is not None and turn < rounds - 1:
                 self.prior.learn([self._draw(system, target, rng) for _ in range(DRAWS)])
 
-    def _pin(self) -> None:
-        """Hold shared slopes of the wrong sign at zero from now on."""
-        signs = np.concatenate([np.full(b.size, b.sign if not b.by else 0) for b in self.blocks])
-        self.prior.pinned |= signs * self.coefficients < 0
+    @property
+    def bent(self) -> sparse.csr_matrix:
+        """The slopes that have the wrong sign, or would have it if they were not held."""
+        return self.slopes[self.slopes @ self.coefficients < 0]
 
     def _weigh(self, known: Mask) -> None:
         left = self.target - self.matrix @ self.coefficients
@@ -121,8 +122,7 @@ class Regression:
 
     def _draw(self, system: System, target: Floats, rng: np.random.Generator) -> Floats:
         """Draw coefficients from their posterior: solve for the target and the prior mean, both shaken (p,)."""
-        shaken = target + rng.standard_normal(len(target)) / np.sqrt(system.weights)
-        right = system.right_side(shaken) + self.prior.draw(rng)
+        right = system.right_side(target) + system.shaken(rng) + self.prior.draw(rng)
         return system.solve(right, self.coefficients, ROUGHLY)
 
     def held(self, known: Mask, folds: Whole) -> list[hedonic.Hedonic]:
@@ -130,7 +130,9 @@ class Regression:
         fitted = []
         for fold in range(FOLDS):
             part = known & (folds != fold)
-            system = System(self.matrix[part], self.weights[part] / self.noise**2, self.prior, self.near)
+            system = System(
+                self.matrix[part], self.weights[part] / self.noise**2, self.prior, self.near, self.bent
+            )
             solution = system.solve(system.right_side(self.target[part]), self.coefficients)
             fitted.append(self._equation(solution))
         return fitted

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, cg
@@ -18,9 +20,9 @@ from valuation.encoding import Encoded
 from valuation.hedonic import DAYS_PER_WEEK, Block, Rows
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Whole = NDArray[np.int64]
 
-PINNED = 1e12  # precision of a coefficient that is held at zero
+BENT = 1e6  # weight of a slope that is held at zero: what its segment adds is so to about a thousandth
 LONG_RUN = 0.15  # sd of the mean level of a walk, in log price: what stays is an effect, not a walk
 STEPS_WEIGHED = (
     2.0  # degrees of freedom of Student's t for the steps of a walk: most are small, some are jumps
@@ -52,17 +54,61 @@ def _columns(devices: Encoded, block: Block, rows: Rows) -> sparse.csr_matrix:
     return sparse.csr_matrix((heights[kept], (device[kept], columns[kept])), shape=shape)
 
 
+def slopes(
+    *, devices: Encoded, blocks: Sequence[Block], codes: dict[str, dict[str, int]]
+) -> sparse.csr_matrix:
+    """Write what must not be negative: what each segment of a line with a sign adds in all, for all members met.
+
+    Times coefficients, that is the rise in log price over the segment: (slopes, coefficients of all blocks).
+    """
+    size = sum(block.size for block in blocks)
+    starts = dict(zip(blocks, np.cumsum([0, *(block.size for block in blocks[:-1])]), strict=True))
+    parts = [sparse.csr_matrix((0, size))]
+    for _, line in groupby((b for b in blocks if b.number), key=lambda block: block.number):
+        terms = list(line)
+        if terms[0].sign:
+            parts.append(_slopes(terms, _combined(devices, terms, codes), starts, size))
+    return sparse.vstack(parts, format="csr")
+
+
+def _combined(devices: Encoded, terms: Sequence[Block], codes: dict[str, dict[str, int]]) -> Whole:
+    """Which rows of each block come together in a slope, once each; the one after the last for none: (m, blocks)."""
+    rows = [
+        np.where(block.present(devices)[:, 0] > 0, row, len(block.members)) if block.missing else row
+        for block in terms
+        for row in [Rows(block, codes).of(devices)]
+    ]
+    met = pl.DataFrame({str(place): row for place, row in enumerate(rows)}).unique(maintain_order=True)
+    return np.vstack([[0, *(len(block.members) for block in terms[1:])], met.to_numpy()])
+
+
+def _slopes(
+    terms: Sequence[Block], combined: Whole, starts: dict[Block, int], size: int
+) -> sparse.csr_matrix:
+    shared = terms[0]
+    lengths = shared.sign * np.diff(shared.edges) / shared.unit
+    count, width = len(combined), shared.width
+    row = np.arange(count * width).reshape(count, width)
+    entries = []
+    for block, member in zip(terms, combined.T, strict=True):
+        kept = member < len(block.members)
+        places = np.arange(width) if block.width == width else np.zeros(width, dtype=np.int64)
+        columns = starts[block] + member[kept, None] * block.width + places
+        entries.append((row[kept].ravel(), columns.ravel(), np.tile(lengths, int(kept.sum()))))
+    rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+    return sparse.csr_matrix((values, (rows, columns)), shape=(count * width, size))
+
+
 @dataclass
 class Prior:
     """How far the coefficients of each block may be from zero, or a walk from where it was.
 
     `spreads` are learned from draws of the posterior (expectation-maximisation, with `TRUST` in the stated ones);
-    `pinned` coefficients are held at zero; `looseness` weighs the steps of each walk.
+    `weights` are those of the steps of each walk.
     """
 
     blocks: Sequence[Block]
     spreads: list[float] = field(init=False)
-    pinned: Mask = field(init=False)
     weights: list[Floats] = field(init=False)
 
     TRUST = 10.0  # sales of evidence that the stated spread counts as
@@ -70,7 +116,6 @@ class Prior:
     def __post_init__(self) -> None:
         """Start from what the blocks state."""
         self.spreads = [block.spread for block in self.blocks]
-        self.pinned = np.zeros(sum(block.size for block in self.blocks), dtype=bool)
         self.weights = [np.ones((len(b.members), max(b.knots - 1, 0))) for b in self.blocks]
 
     def parted(self, coefficients: Floats) -> list[Floats]:
@@ -95,9 +140,7 @@ class Prior:
                 off[:, :-1] = -steps
             diagonal.append(own.ravel())
             beside.append(off.ravel())
-        whole = np.concatenate(diagonal)
-        whole[self.pinned] = PINNED
-        return whole, np.concatenate(beside)[:-1]
+        return np.concatenate(diagonal), np.concatenate(beside)[:-1]
 
     def draw(self, rng: np.random.Generator) -> Floats:
         """Draw a vector whose covariance is the prior precision: (p,)."""
@@ -145,16 +188,22 @@ def _variance(block: Block, spread: float) -> float:
 class Near:
     """About the inverse of the normal matrix: the block of what stands still, and the bands of the walks."""
 
-    def __init__(self, matrix: sparse.csr_matrix, weights: Floats, prior: Prior) -> None:
+    def __init__(
+        self, matrix: sparse.csr_matrix, weights: Floats, prior: Prior, bent: sparse.csr_matrix | None = None
+    ) -> None:
         """Factorise both blocks; what stands still on some of the rows, where there are very many."""
         diagonal, beside = prior.precision()
         still = np.concatenate([np.full(block.size, not block.knots) for block in prior.blocks])
         self.still, self.walking = np.flatnonzero(still), np.flatnonzero(~still)
-        self.block = self._factorised(matrix, weights, diagonal)
+        self.block = self._factorised(matrix, weights, diagonal, bent)
         self.band = self._banded(matrix, weights, diagonal, beside) if len(self.walking) else None
 
     def _factorised(
-        self, matrix: sparse.csr_matrix, weights: Floats, diagonal: Floats
+        self,
+        matrix: sparse.csr_matrix,
+        weights: Floats,
+        diagonal: Floats,
+        bent: sparse.csr_matrix | None,
     ) -> tuple[Floats, bool]:
         rows = matrix.shape[0]
         chosen = np.unique(np.linspace(0, rows - 1, min(rows, ROWS_TO_FACTORISE)).astype(np.int64))
@@ -162,6 +211,9 @@ class Near:
         weighed = part.T.multiply(weights[chosen] * rows / len(chosen)).tocsr()
         gram = (weighed @ part).toarray()
         gram[np.diag_indices_from(gram)] += diagonal[self.still]
+        if bent is not None and bent.shape[0]:
+            held = bent[:, self.still]
+            gram += BENT * (held.T @ held).toarray()
         factor, lower = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
         return np.asarray(factor), bool(lower)
 
@@ -186,20 +238,38 @@ class Near:
 
 
 class System:
-    """The normal equations of one weighing: (X' W X + prior) b = right side; `near` speeds their solution."""
+    """The normal equations of one weighing: (X' W X + prior) b = right side; `near` speeds their solution.
+
+    The slopes `bent` are held at zero.
+    """
 
     def __init__(
-        self, matrix: sparse.csr_matrix, weights: Floats, prior: Prior, near: Near | None = None
+        self,
+        matrix: sparse.csr_matrix,
+        weights: Floats,
+        prior: Prior,
+        near: Near | None = None,
+        bent: sparse.csr_matrix | None = None,
     ) -> None:
         """Set the equations up, and factorise them where no inverse of similar ones is at hand."""
+        self.near = near or Near(matrix, weights, prior, bent)
+        self.rows = len(weights)
+        if bent is not None and bent.shape[0]:
+            matrix = sparse.vstack([matrix, bent], format="csr")
+            weights = np.concatenate([weights, np.full(bent.shape[0], BENT)])
         self.matrix, self.weights = matrix, weights
         self.transposed = matrix.T.tocsr()
         self.diagonal, self.beside = prior.precision()
-        self.near = near or Near(matrix, weights, prior)
 
     def right_side(self, target: Floats) -> Floats:
         """X' W target: (p,)."""
-        return np.asarray(self.transposed @ (self.weights * target))
+        weighed = np.zeros(len(self.weights))
+        weighed[: self.rows] = self.weights[: self.rows] * target
+        return np.asarray(self.transposed @ weighed)
+
+    def shaken(self, rng: np.random.Generator) -> Floats:
+        """Draw the right side that the noise of all rows makes: (p,)."""
+        return np.asarray(self.transposed @ (np.sqrt(self.weights) * rng.standard_normal(len(self.weights))))
 
     def solve(self, right: Floats, start: Floats | None = None, tolerance: float = TOLERANCE) -> Floats:
         """Solve for (p,) coefficients, from `start` on."""

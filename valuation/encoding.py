@@ -43,11 +43,12 @@ def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> 
     return Encoded(
         rows=table.height,
         numbers={name: matrix[:, column] for column, name in enumerate(numbers.columns)},
-        codes={name: _codes(table[name], members[name]) for name in texts if name in members},
+        codes={name: coded(values=table[name], members=members[name]) for name in texts if name in members},
     )
 
 
-def _codes(values: pl.Series, members: Mapping[str, int]) -> Codes:
+def coded(*, values: pl.Series, members: Mapping[str, int]) -> Codes:
+    """Tell the code of each word, UNKNOWN where it has none: (n,)."""
     if len(values) == 1:
         return np.array([members.get(values[0], UNKNOWN)], dtype=np.int64)
     if not members:

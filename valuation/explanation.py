@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import polars as pl
 
 from valuation import hedonic
 from valuation.appraisal import Effect
 from valuation.resale import Location
 
+ROWS_TO_CENTRE = 5_000
 TYPICAL = "typical_device"
 GROUPS = {
     "age_years": "age",
@@ -35,8 +35,9 @@ FIRM = (
 
 
 def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
-    """Tell what each feature of the equation contributes on average over a table of sales, in log price."""
-    shares = location.contributions(devices=location.equation.encode(table=table))
+    """Tell what each feature contributes on average over a table of sales, in log price; of very many, over some."""
+    some = table.gather_every(max(1, table.height // ROWS_TO_CENTRE))
+    shares = location.contributions(devices=location.encode(table=some))
     return {name: float(share.mean()) for name, share in shares.items()}
 
 
@@ -45,7 +46,7 @@ def effects(
 ) -> tuple[Effect, ...]:
     """Split `value`, in major units, into the typical device of the market and the effect of each group of features.
 
-    `table` has one row. The log contributions of equation and trees are turned into money by the logarithmic
+    `table` has one row. The log contributions are turned into money by the logarithmic
     mean (LMDI-I, B. W. Ang 2005), so the effects sum to `value` whatever their order. What calibration and the ladder
     add counts as the grade's.
     """
@@ -64,15 +65,11 @@ def _contributions(
     location: Location, table: pl.DataFrame, centres: dict[str, float]
 ) -> tuple[dict[str, float], float]:
     """Sum the log contributions by group, and tell the log price of the typical device of the market."""
-    devices = location.equation.encode(table=table)
-    shares = {n: float(s[0]) for n, s in location.contributions(devices=devices).items()}
-    matrix = location.tree_matrix(devices=devices)
-    grown = np.asarray(location.trees.predict(matrix, pred_contrib=True, num_threads=1))[0].tolist()
-    base = grown[-1]
-    for feature, share in zip(location.seen, grown[:-1], strict=True):
-        shares[feature.name] = shares.get(feature.name, 0.0) + share
+    shares = location.contributions(devices=location.encode(table=table))
+    base = 0.0
     logs: dict[str, float] = {}
-    for name, share in shares.items():
+    for name, part in shares.items():
+        share = float(part[0])
         if name in FIRM:
             base += share
             continue

@@ -26,7 +26,8 @@ class Feature:
     effect in log price: per unit for a number with knots, per standard deviation for one without, per member for a
     category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of their own,
     segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope for the
-    whole line. `wears_with` is a number that tells what is usual where this one is not told. `trees` see it or not;
+    whole line. `wears_with` is a number that tells what is usual where this one is not told. the trees of the
+    anchor see it or not;
     `needs_days` of sales are needed to tell it from what else time does.
     """
 
@@ -183,6 +184,7 @@ FEATURES: tuple[Feature, ...] = (
         why="markets differ in level; a new one starts from the others of its currency",
         expr=pl.concat_str(pl.col("market"), pl.col("currency"), separator=" "),
         spread=0.2,
+        trees=False,
     ),
     Feature(
         name="category",
@@ -213,6 +215,7 @@ FEATURES: tuple[Feature, ...] = (
         why="what no other feature says of it; pooled, so that a thin model borrows from its family",
         expr=pl.concat_str(_text("brand"), _MODEL, separator=" "),
         spread=0.1,
+        trees=False,
     ),
     Feature(
         name="channel",

@@ -20,15 +20,16 @@ import numpy as np
 import polars as pl
 
 from valuation import features, ledger, resale
+from valuation.anchor import Anchor
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
 from valuation.hedonic import Block, Hedonic
 from valuation.ledger import Attribute
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, GOLDEN = (
-    "trees.lgb",
+    "trees.json",
     "model.json",
     "equation.parquet",
     "scale.parquet",
@@ -47,7 +48,7 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
     location, spread = appraiser.model.location, appraiser.model.spread
     grids = [{"group": group, "values": values.tolist()} for group, values in sorted(spread.grids.items())]
     contents = {
-        TREES: location.trees.model_to_string().encode(),
+        TREES: _json([trees.model_to_string() for trees in location.anchor.trees]),
         MODEL: _json(_model(appraiser)),
         EQUATION: _parquet(_coefficients(location.equation)),
         SCALE: _parquet(_coefficients(spread.scale)),
@@ -78,9 +79,9 @@ def _model(appraiser: Appraiser) -> dict[str, Any]:
     return {
         "equation": _blocks(location.equation),
         "until": location.equation.until,
-        "share": location.share,
         "scale": _blocks(spread.scale),
         "sales": dict(sorted(location.sales.items())),
+        "folds": dict(sorted(location.anchor.folds.items())),
         "centres": dict(appraiser.centres),
     }
 
@@ -219,12 +220,16 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
     model = json.loads(contents[MODEL])
     attributes = {name: Attribute(**a) for name, a in manifest["attributes"].items()}
     listed = {f.name: f for f in features.declared(attributes=attributes)}
+    chosen = tuple(listed[name] for name in manifest["features"])
     location = resale.Location(
-        listed=tuple(listed[name] for name in manifest["features"]),
+        listed=chosen,
         equation=replace(_equation(model["equation"], contents[EQUATION]), until=float(model["until"])),
-        trees=lgb.Booster(model_str=contents[TREES].decode()),
+        anchor=Anchor(
+            seen=tuple(feature for feature in chosen if feature.trees),
+            trees=tuple(lgb.Booster(model_str=trees) for trees in json.loads(contents[TREES])),
+            folds=model["folds"],
+        ),
         sales=model["sales"],
-        share=float(model["share"]),
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
     spread = resale.Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)

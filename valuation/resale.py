@@ -1,120 +1,105 @@
 """The resale model: the distribution of what a device sells for.
 
-log price = hedonic equation + trees + spread x a calibrated quantile. Equation and trees are monotone in every feature
-with a direction but the grade; the ladder of grades is projected so that no quantile falls as the grade rises.
+log price = hedonic equation + scale x a calibrated quantile. The equation, the anchor of boosted trees in it, too, is
+monotone in every feature with a direction; the ladder of grades is projected so that no quantile falls as the grade
+rises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from valuation import encoding, hedonic
+from valuation import anchor, encoding, hedonic
+from valuation.anchor import Anchor
 from valuation.appraisal import QUANTILES
+from valuation.catalogue import CATEGORIES
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 BASES = ("model", "family", "brand", "category")
 GRID = np.linspace(0.005, 0.995, 100)  # the quantile levels at which residuals are kept
+UNMET = "unmet"  # the group of models that were never sold
+PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Where the median of the log price lies: the hedonic equation, and trees on what it leaves.
+    """Where the median of the log price lies: the hedonic equation, which the anchor is a number of.
 
-    `listed` are the features; `sales` counts the sales of each model that it learned from. Of what the trees see too,
-    the equation says `share`, and the trees the rest.
+    `listed` are the features; `sales` counts the sales of each model that it learned from.
     """
 
     listed: tuple[Feature, ...]
     equation: hedonic.Hedonic
-    trees: lgb.Booster
+    anchor: Anchor
     sales: Mapping[str, int]
-    share: float = 1.0
+
+    def encode(self, *, table: pl.DataFrame) -> Encoded:
+        """Turn a table of features into the arrays that anchor and equation read."""
+        devices = self.equation.encode(table=table)
+        devices = replace(devices, codes={**devices.codes, anchor.FOLD: self._looked_up(table)[1]})
+        return replace(
+            devices, numbers={**devices.numbers, anchor.NAME: self.anchor.predict(devices=devices)}
+        )
 
     def predict(self, *, devices: Encoded) -> Floats:
         """Value each row in log price: (n,)."""
-        return self.said(devices=devices) + self.grown(devices=devices)
-
-    def said(self, *, devices: Encoded) -> Floats:
-        """Tell what the equation says of each row, in log price: (n,)."""
-        return np.asarray(sum(self.contributions(devices=devices).values()))
+        return self.equation.predict(devices=devices)
 
     def contributions(self, *, devices: Encoded) -> dict[str, Floats]:
-        """Split what the equation says by feature: {feature: (n,)}, in log price."""
-        return leaned(
-            shares=self.equation.contributions(devices=devices), listed=self.listed, share=self.share
-        )
+        """Split the value of each row by feature: {feature: (n,)}, in log price; the anchor by what it has seen."""
+        shares = self.equation.contributions(devices=devices)
+        if anchor.NAME not in shares:
+            return shares
+        split = self.anchor.contributions(devices=devices)
+        height = devices.numbers[anchor.NAME] - anchor.FEATURE.knots[0]
+        slope = shares.pop(anchor.NAME) / height
+        for place, feature in enumerate(self.anchor.seen):
+            shares[feature.name] = shares.get(feature.name, 0.0) + slope * split[:, place]
+        shares[hedonic.BASE] = shares[hedonic.BASE] + slope * (split[:, -1] - anchor.FEATURE.knots[0])
+        return shares
 
-    def grown(self, *, devices: Encoded) -> Floats:
-        """Tell what the trees add to each row, in log price: (n,). They do not see the grade."""
-        grown = self.trees.predict(self.tree_matrix(devices=devices), num_threads=1)
-        return np.asarray(grown, dtype=np.float64)
-
-    @cached_property
-    def seen(self) -> tuple[Feature, ...]:
-        """The features that the trees see."""
-        return tuple(feature for feature in self.listed if feature.trees)
-
-    def tree_matrix(self, *, devices: Encoded) -> Floats:
-        """Write the inputs of the trees in the order of `seen`: (n, features), NaN where not known.
-
-        Members of a category are numbered in the order of their effects.
-        """
-        return np.column_stack(
-            [
-                devices.numbers[f.name] if f.kind == "number" else self._places[f.name][devices.codes[f.name]]
-                for f in self.seen
-            ]
-        )
-
-    @cached_property
-    def _places(self) -> dict[str, Floats]:
-        """The place of each member of a category by its effect, and NaN for the unknown one, by code."""
-        places = {}
-        for block, values in zip(self.equation.blocks, self.equation.coefficients, strict=True):
-            if len(block.by) == 1 and block.feature == block.by[0] and not block.knots and not block.number:
-                codes = self.equation.members[block.feature]
-                place = np.full(len(codes) + 1, np.nan)
-                for member, rank in zip(block.members, values[:, 0].argsort().argsort(), strict=True):
-                    place[codes[member[0]]] = rank
-                places[block.feature] = place
-        return places
-
-    def basis(self, *, table: pl.DataFrame) -> tuple[pl.Series, NDArray[np.int64]]:
+    def basis(self, *, table: pl.DataFrame) -> tuple[pl.Series, Codes]:
         """Tell what each value rests on, and on how many past sales of the same model: (n,) and (n,)."""
         codes = self.equation.encode(table=table.select(BASES[:-1])).codes
         known = [codes.get(name, np.full(table.height, encoding.UNKNOWN)) >= 0 for name in BASES[:-1]]
         names = np.select(known, np.arange(len(BASES) - 1), default=len(BASES) - 1)
-        models = table["model"].to_list()
+        return pl.Series([BASES[name] for name in names], dtype=pl.String), self._looked_up(table)[0]
+
+    @cached_property
+    def _models(self) -> tuple[dict[str, int], Codes, Codes]:
+        """The code of every model; by code, its sales and the trees that have not met it; last, those of none."""
+        folds = [self.anchor.folds.get(model, encoding.UNKNOWN) for model in self.sales]
         return (
-            pl.Series([BASES[name] for name in names], dtype=pl.String),
-            np.array([self.sales.get(model, 0) for model in models], dtype=np.int64),
+            {model: code for code, model in enumerate(self.sales)},
+            np.array([*self.sales.values(), 0], dtype=np.int64),
+            np.array([*folds, encoding.UNKNOWN], dtype=np.int64),
         )
 
-
-def leaned(*, shares: dict[str, Floats], listed: Sequence[Feature], share: float) -> dict[str, Floats]:
-    """Keep `share` of the contributions of what the trees see."""
-    seen = {feature.name for feature in listed if feature.trees}
-    return {name: share * part if name in seen else part for name, part in shares.items()}
+    def _looked_up(self, table: pl.DataFrame) -> tuple[Codes, Codes]:
+        """The sales of the model of each row, and the trees that have not met it: (n,) each."""
+        members, sales, folds = self._models
+        codes = encoding.coded(values=table["model"], members=members)
+        return sales[codes], folds[codes]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
     """How far sold prices lie from the location: a scale per row, and quantiles of the scaled residuals per group.
 
-    `grids` holds, per group, the residual over scale at each level of GRID; a group is the category and grade, else
-    the category, else all ("").
+    `grids` holds, per group, the residual over scale at each level of GRID. See `groups`.
     """
 
     scale: hedonic.Hedonic
@@ -124,18 +109,35 @@ class Spread:
         """Tell the scale of each row, in log price: (n,)."""
         return np.asarray(np.exp(self.scale.predict(devices=devices)))
 
-    def grid(self, *, categories: Sequence[str], grade: int) -> Floats:
-        """Tell the scaled residuals of each category at one grade: (n, len(GRID))."""
-        return np.array([self._grid(category, grade) for category in categories]).reshape(-1, len(GRID))
+    def grid(self, *, categories: Codes, met: Mask, grade: int) -> Floats:
+        """Tell the scaled residuals at one grade, by category in order of CATEGORIES, and whether the model was met.
 
-    def _grid(self, category: str, grade: int) -> Floats:
-        found = (self.grids[group] for group in groups(category, grade) if group in self.grids)
-        return next(found)
+        (n, len(GRID)).
+        """
+        return np.asarray(self._stacked[met.astype(np.int64), categories, grade])
+
+    @cached_property
+    def _stacked(self) -> Floats:
+        """The grid of every group: (met or not, categories, grades, len(GRID))."""
+        return np.array(
+            [
+                [
+                    [
+                        next(self.grids[group] for group in groups(c, g, met=met) if group in self.grids)
+                        for g in Grade
+                    ]
+                    for c in CATEGORIES
+                ]
+                for met in (False, True)
+            ]
+        )
 
 
-def groups(category: str, grade: int) -> tuple[str, ...]:
-    """List the groups that a device at a grade belongs to, narrowest first."""
-    return f"{category}|{grade}", category, ""
+def groups(category: str, grade: int, *, met: bool) -> tuple[str, ...]:
+    """List the groups that a device at a grade belongs to, narrowest first; those of models never met stand apart."""
+    if met:
+        return f"{category}|{grade}", category, ""
+    return f"{UNMET}|{category}", UNMET, ""
 
 
 SPREAD_FEATURES: tuple[Feature, ...] = (
@@ -172,7 +174,7 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
 USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 
 
-def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: NDArray[np.int64]) -> pl.DataFrame:
+def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: Codes) -> pl.DataFrame:
     """Write what the scale depends on: one row per row."""
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
@@ -205,20 +207,18 @@ class ResaleModel:
     def unprojected(self, *, table: pl.DataFrame) -> Floats:
         """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
         _, sales = self.location.basis(table=table)
-        devices = self.location.equation.encode(table=table)
-        every = self._at_every_grade(devices)
-        grown = np.tile(self.location.grown(devices=devices), len(Grade))
-        centre = self.location.said(devices=every) + grown
+        every = self._at_every_grade(self.location.encode(table=table))
+        centre = self.location.predict(devices=every)
         doubt = self.location.equation.doubt(devices=every)
         tiled = pl.concat([table.with_columns(grade_rank=pl.lit(float(grade))) for grade in Grade])
         inputs = spread_table(table=tiled, doubt=doubt, sales=np.tile(sales, len(Grade)))
         scale = self.spread.predict(devices=self.spread.scale.encode(table=inputs))
-        categories = table["category"].to_list()
+        categories = encoding.coded(values=table["category"], members=PLACES)
         rows = table.height
         rungs = []
         for grade in Grade:
             rung = slice(grade * rows, (grade + 1) * rows)
-            grid = self.spread.grid(categories=categories, grade=grade)
+            grid = self.spread.grid(categories=categories, met=sales > 0, grade=grade)
             rungs.append(_outcomes(centre[rung], scale[rung, None] * grid))
         return np.stack(rungs, axis=1)
 
