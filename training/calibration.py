@@ -21,11 +21,14 @@ def calibrate(
 ) -> resale.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
-    Their median is taken off: where the market stands is the index's to say, from newer sales than these.
+    The median of those whose model was met is taken off: where the market stands is the walks' to say, from newer
+    sales than these.
     """
     age_days = table.select(pl.col("day").max() - pl.col("day")).to_series().to_numpy()
     weights = np.exp2(-age_days / HALF_LIFE_DAYS)
-    residuals = residuals - weighed_quantiles(residuals, weights, np.array([0.5]))
+    met = sales > 0
+    if met.any():
+        residuals = residuals - met * weighed_quantiles(residuals[met], weights[met], np.array([0.5]))
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
     inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
@@ -36,11 +39,14 @@ def calibrate(
     line.fit(known)
     scale = line.equation
     scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
-    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights, met=sales > 0))
+    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights, met))
 
 
 def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np.bool_]) -> dict[str, Floats]:
-    """The quantiles of the scaled residuals around their median, for every group that has enough of them."""
+    """The quantiles of the scaled residuals, for every group that has enough; of models met, around their median.
+
+    What sells most is dearer than what its looks tell: the median of models that were never met is no chance.
+    """
     rows = (
         table.select(pl.col("grade_rank").cast(pl.Int64), "category", met=pl.Series(met))
         .select(group=_group_lists())
@@ -48,23 +54,26 @@ def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np
         .explode("group", empty_as_null=True, keep_nulls=True)
     )
     grids = {}
-    for (group,), part in rows.group_by("group"):
+    for (key,), part in rows.partition_by("group", as_dict=True).items():
+        group = str(key)
         values, mass = part["scaled"].to_numpy(), part["weight"].to_numpy()
         effective = mass.sum() ** 2 / (mass**2).sum()
-        if group == "" or effective >= FEWEST_EFFECTIVE:
-            around = values - weighed_quantiles(values, mass, np.array([0.5]))
-            grids[str(group)] = weighed_quantiles(around, mass, widened(resale.GRID, effective))
+        if group in ("", resale.UNMET) or effective >= FEWEST_EFFECTIVE:
+            middle = (
+                0.0 if group.startswith(resale.UNMET) else weighed_quantiles(values, mass, np.array([0.5]))
+            )
+            grids[group] = weighed_quantiles(values - middle, mass, widened(resale.GRID, effective))
     return grids
 
 
 def _group_lists() -> pl.Expr:
-    """List the groups of each row as resale.groups does."""
+    """List the groups of each row as resale.groups does, but that the last are of those who were met."""
     grade, unmet = pl.col("grade_rank").cast(pl.String), pl.lit(resale.UNMET)
     narrow = pl.concat_str("category", grade, separator="|"), pl.concat_str(unmet, "category", separator="|")
     return (
         pl.when("met")
         .then(pl.concat_list(narrow[0], "category", pl.lit("")))
-        .otherwise(pl.concat_list(narrow[1], unmet, pl.lit("")))
+        .otherwise(pl.concat_list(narrow[1], unmet))
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training import calibration, growing
-from training.regression import Regression
-from valuation import anchor, explanation, features, resale, vocabulary
+from training.regression import ROUNDS, Regression
+from valuation import anchor, explanation, features, hedonic, resale, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.features import Feature
 from valuation.ledger import Attribute
@@ -26,7 +26,8 @@ Mask = NDArray[np.bool_]
 WINDOW_DAYS = 28  # a served value is up to this much newer than the last sale that was known
 REHEARSALS, WINDOWS = 3, 3  # so many origins, and windows after each
 LEAST_KNOWN_SHARE = 0.3  # of the sales, before the first origin
-HIDDEN_SHARE = 0.08  # of the sales: whole models, and brands, as if they had never been met
+MOST_UNMET = 20_000  # sales that are predicted as if their model had never been met
+LEARNED_FROM = ("model", "family", "brand")  # whose members may be new to the market
 REFRESHES = 2  # rounds of the equation when a few more sales are known
 
 
@@ -45,9 +46,9 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """Late rows, what was left of them, how doubtful they were, and the sales of their models: (late rows,) each."""
+    """Rows that were predicted, what was left of them, their doubt, and the sales of their models: (rows,) each."""
 
-    late: Whole
+    rows: Whole
     residuals: Floats
     doubt: Floats
     sales: Whole
@@ -88,8 +89,8 @@ def _fit_resale(
     """Fit the resale model to sales in order of time; tell it, and the features of the sales.
 
     An equation without an anchor tells what the anchor is grown on; one with it is fitted to all sales, which tells how
-    far each of its parts is pooled. Then in rehearsal: from each of a few origins in the past the next sales are
-    predicted, and with them sales of models and brands that were hidden. What these rows show calibrates the spread.
+    far each of its parts is pooled. Then in rehearsal, the next sales are predicted from each of a few origins in the
+    past; and every sale by those who never met its model. What these rows show calibrates the spread.
     """
     table = features.table(devices=sales.with_columns(on=pl.col("sold_on")), attributes=attributes)
     listed = _useful(table, features.declared(attributes=attributes))
@@ -98,12 +99,13 @@ def _fit_resale(
     everything = np.ones(table.height, dtype=bool)
     plain = Regression.lay(table=table, target=target, listed=listed, known=everything)
     plain.fit(everything)
+    folds = growing.fold(table=table, sales=sales, rng=rng)
     grown, anchors = growing.grow(
         table=table,
         target=target,
         plain=plain,
         listed=listed,
-        folds=growing.fold(table=table, sales=sales, rng=rng),
+        folds=folds,
         seed=seed,
         threads=threads,
     )
@@ -113,11 +115,11 @@ def _fit_resale(
         listed=(*listed, anchor.FEATURE),
     )
     final = _lay(ground, everything)
-    final.fit(everything, rng=rng)
-    rehearsals = [r for starts in _origins(table) for r in _rehearse(ground, starts, final, rng)]
-    late = np.concatenate([r.late for r in rehearsals])
+    final.learn(everything, rng=rng)
+    rehearsals = [r for starts in _origins(table) for r in _rehearse(ground, starts, final)]
+    rehearsals += _unmet(ground, final, folds)
     spread = calibration.calibrate(
-        table=table[late],
+        table=table[np.concatenate([r.rows for r in rehearsals])],
         residuals=np.concatenate([r.residuals for r in rehearsals]),
         doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),
@@ -151,54 +153,57 @@ def _origins(table: pl.DataFrame) -> list[list[int]]:
     return [kept[at : at + WINDOWS] for at in range(0, len(kept), WINDOWS)]
 
 
-def _rehearse(
-    ground: Ground, starts: Sequence[int], final: Regression, rng: np.random.Generator
-) -> list[Rehearsal]:
+def _rehearse(ground: Ground, starts: Sequence[int], final: Regression) -> list[Rehearsal]:
     """From the first of these days on, predict window after window; the equation goes on learning.
 
     The anchors of all rows come from trees that have not met their models, so they are as good as those of trees that
     were grown at the origin.
     """
     day = ground.table["day"].to_numpy()
-    hidden = _hidden(ground.table, rng)
-    known = (day < starts[0]) & ~hidden
-    line = _lay(ground, known)
+    line = _lay(ground, day < starts[0])
     line.follow(final)
-    line.fit(known)
     rehearsals = []
     for start, end in zip(starts, [*starts[1:], starts[-1] + WINDOW_DAYS], strict=True):
-        if start > starts[0]:
-            line.fit((day < start) & ~hidden, rounds=REFRESHES)
+        line.fit(day < start, rounds=REFRESHES if start > starts[0] else ROUNDS)
         late = np.flatnonzero((day >= start) & (day < end))
         if len(late):
-            rehearsals.append(_predict(ground, line, (day < start) & ~hidden, late))
+            rehearsals.append(_predict(ground, line.equation, day < start, late))
     return rehearsals
 
 
-def _hidden(table: pl.DataFrame, rng: np.random.Generator) -> Mask:
-    """Choose some thin models and one thin brand, to be unseen at one origin: (n,)."""
-    hidden = np.zeros(table.height, dtype=bool)
-    for name, share in (("model", HIDDEN_SHARE), ("brand", HIDDEN_SHARE / 2)):
-        most = share * table.height
-        counts = _counts(table, name).filter(pl.col("count") <= most)
-        shuffled = counts[rng.permutation(counts.height)]
-        chosen = shuffled.filter(pl.col("count").cum_sum() <= most)[name]
-        hidden |= table[name].is_in(chosen.to_list()).fill_null(False).to_numpy()
-    return hidden
-
-
-def _predict(ground: Ground, line: Regression, known: Mask, late: Whole) -> Rehearsal:
-    part, equation = ground.table[late], line.equation
+def _predict(ground: Ground, equation: hedonic.Hedonic, known: Mask, late: Whole) -> Rehearsal:
+    part = ground.table[late]
     devices = equation.encode(table=part)
     counted = part.select("model").join(
         _counts(ground.table.filter(known), "model"), on="model", how="left", maintain_order="left"
     )
     return Rehearsal(
-        late=late,
+        rows=late,
         residuals=ground.target[late] - equation.predict(devices=devices),
         doubt=equation.doubt(devices=devices),
         sales=counted["count"].fill_null(0).to_numpy().astype(np.int64),
     )
+
+
+def _unmet(ground: Ground, final: Regression, folds: Whole) -> Iterator[Rehearsal]:
+    """Predict the rows of each fold of models by those who have met none of it."""
+    counts = [pl.len().over(name) == pl.len().over(name, "fold") for name in LEARNED_FROM]
+    new = ground.table.select(*LEARNED_FROM, fold=pl.Series(folds)).select(
+        only.alias(name) for only, name in zip(counts, LEARNED_FROM, strict=True)
+    )
+    every = max(1, len(folds) // MOST_UNMET)
+    for held, equation in final.held(folds):
+        rows = held[::every]
+        part = ground.table[rows].with_columns(
+            pl.when(~new[rows][name]).then(name).alias(name) for name in LEARNED_FROM
+        )
+        devices = equation.encode(table=part)
+        yield Rehearsal(
+            rows=rows,
+            residuals=ground.target[rows] - equation.predict(devices=devices),
+            doubt=equation.doubt(devices=devices),
+            sales=np.zeros(len(rows), dtype=np.int64),
+        )
 
 
 def _counts(table: pl.DataFrame, name: str) -> pl.DataFrame:

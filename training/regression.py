@@ -1,9 +1,9 @@
-"""Fits a hedonic equation: robust, pooled as far as the sales themselves tell, and out of fold for its own rows."""
+"""Fits a hedonic equation: robust, pooled as far as the sales themselves tell, no slope against its sign."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,13 +19,14 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-FOLDS = 5
-ROUNDS = 4
+ROUNDS, LEARNING_ROUNDS = 4, 8  # of one fit; of one that learns the spreads
 DRAWS = 2
 ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where
 TAIL = 8.0  # degrees of freedom of Student's t, by which a far residual pulls less
 FITTED_NOISE = 2.0  # residuals in the sample have about half the variance of those to come
 FIRST_NOISE = 0.12
+STRAIGHT = 1e-3  # how far the log price may fall along a line where it should rise
+LET_GO = 1e-4  # how far a slope that is held has to rise all the same, for it to be let go
 LEAST_NOISE = 0.01  # of residuals in log price, so that a table without noise can be fitted
 
 
@@ -36,6 +37,7 @@ class Regression:
     blocks: tuple[hedonic.Block, ...]
     matrix: sparse.csr_matrix
     slopes: sparse.csr_matrix
+    bent: Mask  # which of the slopes are held at zero, as they would have the wrong sign
     target: Floats  # (n,) around `centre`
     centre: float
     prior: Prior
@@ -63,11 +65,13 @@ class Regression:
         codes = hedonic.members(blocks)
         devices = encoding.encode(table=table, members=codes)
         matrix = design(devices=devices, blocks=blocks, codes=codes)
+        rises = slopes(devices=devices, blocks=blocks, codes=codes)
         centre = float(np.median(target[known]))
         return cls(
             blocks=blocks,
             matrix=matrix,
-            slopes=slopes(devices=devices, blocks=blocks, codes=codes),
+            slopes=rises,
+            bent=np.zeros(rises.shape[0], dtype=bool),
             target=target - centre,
             centre=centre,
             prior=Prior(blocks),
@@ -93,24 +97,38 @@ class Regression:
                 for row, member in enumerate(block.members):
                     part[row] = rows.get(member, 0.0)
 
-    def fit(self, known: Mask, *, rounds: int = ROUNDS, rng: np.random.Generator | None = None) -> None:
-        """Fit the known rows: solve, weigh the rows by what is left, and again. With `rng`, learn the spreads too."""
-        matrix, target = self.matrix[known], self.target[known]
+    def fit(self, known: Mask, *, rounds: int = ROUNDS) -> None:
+        """Fit the known rows: solve, weigh the rows by what is left, and again."""
+        self._fit(known, rounds, None)
+
+    def learn(self, known: Mask, *, rng: np.random.Generator) -> None:
+        """Fit the known rows, and learn from them how far the coefficients of each block spread."""
+        self._fit(known, LEARNING_ROUNDS, rng)
+
+    def _fit(self, known: Mask, rounds: int, rng: np.random.Generator | None) -> None:
+        target = self.target[known]
         self.until = float(self.days[known].max())
         for turn in range(rounds):
             self.near = None if rng else self.near
-            system = System(matrix, self.weights[known] / self.noise**2, self.prior, self.near, self.bent)
-            self.near = system.near
-            self.coefficients = system.solve(system.right_side(target), self.coefficients)
+            system = self._solve(known)
             self._weigh(known)
             self.prior.loosen(self.coefficients)
             if rng is not None and turn < rounds - 1:
                 self.prior.learn([self._draw(system, target, rng) for _ in range(DRAWS)])
+        for _ in range(rounds):
+            if (self.slopes @ self.coefficients >= -STRAIGHT).all():
+                break
+            self._solve(known)
 
-    @property
-    def bent(self) -> sparse.csr_matrix:
-        """The slopes that have the wrong sign, or would have it if they were not held."""
-        return self.slopes[self.slopes @ self.coefficients < 0]
+    def _solve(self, known: Mask) -> System:
+        """Solve for the known rows as they are weighed now, and see which slopes have to be held."""
+        weights = self.weights[known] / self.noise**2
+        system = System(self.matrix[known], weights, self.prior, self.near, self.slopes[self.bent])
+        self.near = system.near
+        self.coefficients = system.solve(system.right_side(self.target[known]), self.coefficients)
+        rise = self.slopes @ self.coefficients
+        self.bent = np.where(self.bent, rise <= LET_GO, rise < 0)
+        return system
 
     def _weigh(self, known: Mask) -> None:
         left = self.target - self.matrix @ self.coefficients
@@ -125,17 +143,15 @@ class Regression:
         right = system.right_side(target) + system.shaken(rng) + self.prior.draw(rng)
         return system.solve(right, self.coefficients, ROUGHLY)
 
-    def held(self, known: Mask, folds: Whole) -> list[hedonic.Hedonic]:
-        """Fit the known rows without each fold (n,) of them: one equation for each."""
-        fitted = []
-        for fold in range(FOLDS):
-            part = known & (folds != fold)
-            system = System(
-                self.matrix[part], self.weights[part] / self.noise**2, self.prior, self.near, self.bent
-            )
-            solution = system.solve(system.right_side(self.target[part]), self.coefficients)
-            fitted.append(self._equation(solution))
-        return fitted
+    def held(self, folds: Whole) -> Iterator[tuple[Whole, hedonic.Hedonic]]:
+        """Fit all rows but those of each fold (n,): its rows, and the equation that has not seen them."""
+        for fold in np.unique(folds):
+            part = folds != fold
+            if part.any():
+                weights = self.weights[part] / self.noise**2
+                system = System(self.matrix[part], weights, self.prior, self.near, self.slopes[self.bent])
+                right = system.right_side(self.target[part])
+                yield np.flatnonzero(~part), self._equation(system.solve(right, self.coefficients, ROUGHLY))
 
     @property
     def equation(self) -> hedonic.Hedonic:

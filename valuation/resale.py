@@ -142,6 +142,7 @@ def groups(category: str, grade: int, *, met: bool) -> tuple[str, ...]:
 
 SPREAD_FEATURES: tuple[Feature, ...] = (
     Feature(name="grade", kind="category", why="worn devices differ more", expr=pl.col("grade"), spread=0.3),
+    Feature(name="met", kind="category", why="a model never sold is a guess", expr=pl.col("met"), spread=1.0),
     Feature(
         name="doubt_log",
         kind="number",
@@ -181,6 +182,7 @@ def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: Codes) -> pl.Data
         "category",
         "brand",
         "age_years",
+        met=pl.when(pl.Series(sales > 0)).then(pl.lit("met")).otherwise(pl.lit(UNMET)),
         doubt_log=pl.Series(np.log1p((doubt / USUAL_SD) ** 2) / 2),
         sales_log=pl.Series(np.log1p(sales)),
     )

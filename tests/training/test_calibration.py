@@ -8,7 +8,7 @@ import pytest
 
 from training import calibration
 from valuation import resale
-from valuation.resale import GRID
+from valuation.resale import GRID, PLACES
 
 N = 6_000
 
@@ -33,8 +33,12 @@ def intervals(spread: resale.Spread, table: pl.DataFrame, doubt: np.ndarray, sal
     inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
     scale = spread.predict(devices=spread.scale.encode(table=inputs))
     grade = table["grade_rank"].cast(pl.Int64)
-    grids = [spread.grid(categories=[c], grade=g)[0] for c, g in zip(table["category"], grade, strict=True)]
-    return scale[:, None] * np.array(grids)
+    cells = zip(table["category"], grade, sales > 0, strict=True)
+    return scale[:, None] * np.array([grid(spread, c, g, met=m) for c, g, m in cells])
+
+
+def grid(spread: resale.Spread, category: str, grade: int, *, met: bool = True) -> np.ndarray:
+    return spread.grid(categories=np.array([PLACES[category]]), met=np.array([met]), grade=grade)[0]
 
 
 def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> None:
@@ -60,8 +64,22 @@ def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
     rare = table.with_columns(grade_rank=pl.when(pl.int_range(N) < 30).then(5.0).otherwise(2.0))
     spread = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
     assert "laptop|5" not in spread.grids
-    assert spread.grid(categories=["laptop"], grade=5).tolist() == [spread.grids["laptop"].tolist()]
-    assert spread.grid(categories=["console"], grade=5).tolist() == [spread.grids[""].tolist()]
+    assert grid(spread, "laptop", 5).tolist() == spread.grids["laptop"].tolist()
+    assert grid(spread, "console", 5).tolist() == spread.grids[""].tolist()
+
+
+def test_models_that_were_never_met_have_residuals_of_their_own() -> None:
+    table, residuals, doubt, sales = invented(1)
+    unmet = np.arange(N) % 3 == 0
+    spread = calibration.calibrate(
+        table=table,
+        residuals=np.where(unmet, np.sign(residuals), residuals),
+        doubt=doubt,
+        sales=np.where(unmet, 0, sales),
+    )
+    assert "unmet|laptop" in spread.grids
+    assert grid(spread, "console", 5, met=False).tolist() == spread.grids["unmet"].tolist()
+    assert np.abs(grid(spread, "laptop", 2, met=False)).std() < np.abs(grid(spread, "laptop", 2)).std()
 
 
 def test_equal_weights_give_plain_quantiles_and_a_heavy_value_pulls_them() -> None:

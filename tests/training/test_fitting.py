@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from training import fitting
+from training import fitting, growing
 from training.simulator import market
 from training.simulator.oracle import Oracle
 from valuation import package
@@ -84,12 +84,15 @@ def test_a_declared_attribute_is_learned_and_keeps_its_direction(sales: pl.DataF
     assert np.median(large / small) == pytest.approx(1.4 / 1.1, rel=0.1)
 
 
-def test_a_sale_of_one_device_and_its_relist_lie_in_one_fold(sales: pl.DataFrame) -> None:
+def test_sales_of_one_model_lie_in_one_fold_and_so_do_a_sale_and_its_relist(sales: pl.DataFrame) -> None:
     twice = pl.concat([sales.head(500), sales.head(500).with_columns(sale_id=pl.col("sale_id") + "-again")])
     twice = twice.with_columns(unit_id=pl.col("sale_id").str.strip_suffix("-again"))
-    folds = fitting._folds(twice, np.random.default_rng(0))
+    nameless = twice.select(model=pl.when(pl.int_range(pl.len()) % 500 < 250).then("model"))
+    folds = growing.fold(table=nameless, sales=twice, rng=np.random.default_rng(0))
     assert folds[:500].tolist() == folds[500:].tolist()
-    assert len(set(folds.tolist())) == 5
+    assert set(folds.tolist()) == set(range(growing.FOLDS))
+    dealt = nameless.with_columns(fold=pl.Series(folds)).drop_nulls()
+    assert dealt.group_by("model").agg(pl.col("fold").n_unique())["fold"].unique().to_list() == [1]
 
 
 def test_sales_of_a_single_day_are_refused_with_what_to_do(sales: pl.DataFrame) -> None:

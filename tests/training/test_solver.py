@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
-from training.solver import PINNED, Prior, System, design
+from training.solver import Prior, System, design, slopes
 from valuation import encoding, hedonic
 from valuation.features import Feature
 from valuation.hedonic import Hedonic
@@ -97,9 +99,21 @@ def test_spreads_move_towards_what_the_draws_show(blocks) -> None:
     assert told["brand", ("brand",), False] > 0.01
 
 
-def test_a_pinned_coefficient_stays_at_zero(blocks, matrix) -> None:
-    prior = Prior(blocks)
-    prior.pinned[1] = True
-    assert prior.precision()[0][1] == PINNED
-    system = System(matrix, np.full(N, 100.0), prior)
-    assert system.solve(system.right_side(np.ones(N)))[1] == pytest.approx(0, abs=1e-6)
+def test_a_bent_slope_is_held_at_zero_for_all_that_come_together_in_it(table, blocks, matrix) -> None:
+    codes = hedonic.members(blocks)
+    signed = tuple(replace(b, sign=-1) if b.number == "age" else b for b in blocks)
+    every = slopes(devices=encoding.encode(table=table, members=codes), blocks=signed, codes=codes)
+    assert every.shape == (2 * (1 + 3), matrix.shape[1])  # two segments, for each brand and for one not met
+    system = System(matrix, np.full(N, 100.0), Prior(blocks), bent=every)
+    found = system.solve(system.right_side(table["age"].to_numpy()), tolerance=1e-10)
+    assert every @ found == pytest.approx(np.zeros(8), abs=0.01)
+
+
+def test_slopes_of_the_right_sign_are_positive(table, blocks) -> None:
+    codes = hedonic.members(blocks)
+    signed = tuple(replace(b, sign=-1) if b.number == "age" else b for b in blocks)
+    every = slopes(devices=encoding.encode(table=table, members=codes), blocks=signed, codes=codes)
+    falling = np.concatenate([np.full(b.size, -0.1 if b.number == "age" else 0.5) for b in blocks])
+    rise = every @ falling
+    assert rise[:2] == pytest.approx([0.1 * 1, 0.1 * 2])
+    assert rise[2:] == pytest.approx(np.tile([0.2 * 1, 0.2 * 2], 3))
