@@ -13,12 +13,13 @@ import polars as pl
 
 from valuation import explanation, features, ledger, vocabulary
 from valuation.appraisal import Appraisal, Value
+from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
-from valuation.resale import OUTCOMES, ResaleModel
+from valuation.resale import BASES, OUTCOMES, SALES, ResaleModel, Said
 
 NAME = "reprise-appraiser"
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 50_000
 
 
 class AppraiserError(ValueError):
@@ -63,27 +64,30 @@ class Appraiser:
         return pl.concat(parts) if parts else self._appraised(devices)
 
     def _appraised(self, devices: pl.DataFrame) -> pl.DataFrame:
-        table = self._table(devices)
-        ladder = self.model.ladder(table=table)
-        grade = table["grade_rank"].cast(pl.Int64).to_numpy()
-        basis, sales = self.model.location.basis(table=table)
-        own = ladder[np.arange(table.height), grade]
+        read = self._read(vocabulary.complete(devices=self._whole(devices), known=self._facts))
+        ladder = self.model.ladder(devices=read)
+        grade = read.numbers["grade_rank"].astype(np.int64)
+        own = ladder[np.arange(read.rows), grade]
+        names = pl.Series(BASES, dtype=pl.String)
         return pl.DataFrame(own, schema=OUTCOMES, orient="row").with_columns(
-            basis=basis, comparables=pl.Series(sales)
+            basis=names.gather(self.model.location.basis(devices=read)),
+            comparables=pl.Series(read.codes[SALES]),
         )
+
+    def _whole(self, devices: pl.DataFrame) -> pl.DataFrame:
+        absent = [
+            pl.lit(None, ledger.DTYPES[a.kind]).alias(a.name)
+            for a in self.attributes.values()
+            if a.name not in devices.columns
+        ]
+        return devices.with_columns(absent)
+
+    def _read(self, completed: pl.DataFrame) -> Encoded:
+        return self.model.location.encode(table=features.table(devices=completed, attributes=self.attributes))
 
     @cached_property
     def _facts(self) -> vocabulary.Facts:
         return vocabulary.facts(known=self.devices)
-
-    def _table(self, devices: pl.DataFrame) -> pl.DataFrame:
-        absent = [
-            pl.lit(None, pl.Float64 if a.kind == "number" else pl.String).alias(a.name)
-            for a in self.attributes.values()
-            if a.name not in devices.columns
-        ]
-        known = vocabulary.complete(devices=devices.with_columns(absent), known=self._facts)
-        return features.table(devices=known, attributes=self.attributes)
 
     def appraise_one(
         self, *, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
@@ -99,10 +103,9 @@ class Appraiser:
                 f"There are no past sales in {currency} to value from; there are some in "
                 f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
             )
-        row = self._row(device, market, currency, grade, on)
-        table = self._table(row)
-        ladder = self.model.ladder(table=table)[0]
-        basis, sales = self.model.location.basis(table=table)
+        read = self._read(self._row(device, market, currency, grade, on))
+        said = self.model.said(devices=read)
+        ladder = self.model.ladder(devices=read, said=said)[0]
         values = {g: Value(**dict(zip(OUTCOMES, ladder[g].tolist(), strict=True))) for g in Grade}
         return Appraisal(
             market=market,
@@ -111,23 +114,42 @@ class Appraiser:
             on=on,
             grade=grade,
             ladder=values,
-            basis=basis[0],
-            comparables=int(sales[0]),
+            basis=BASES[self.model.location.basis(devices=read)[0]],
+            comparables=int(read.codes[SALES][0]),
             effects=explanation.effects(
-                location=self.model.location, table=table, value=values[grade].p50, centres=dict(self.centres)
+                shares=self._shares(read, said, grade),
+                value=values[grade].p50,
+                centres=self.centres,
+                rest="grade" if read.codes[SALES][0] else "model",
             ),
         )
+
+    def _shares(self, device: Encoded, said: Said, grade: Grade) -> dict[str, float]:
+        """What each feature adds to the log price of one device at its grade."""
+        constant, graded = said
+        shares = constant | {name: share[grade : grade + 1] for name, share in graded.items()}
+        return {n: float(s[0]) for n, s in self.model.location.split(devices=device, shares=shares).items()}
 
     def _row(
         self, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
     ) -> pl.DataFrame:
-        schema = {c.name: ledger.DTYPES[c.kind] for c in ledger.DEVICES.columns} | {
-            a.name: ledger.DTYPES[a.kind] for a in self.attributes.values()
-        }
-        unknown = sorted(set(device) - set(schema))
+        unknown = sorted(set(device) - set(self._schema))
         if unknown:
             raise AppraiserError(
-                f"A device has no {', '.join(unknown)}; this appraiser knows {', '.join(sorted(schema))}."
+                f"A device has no {', '.join(unknown)}; this appraiser knows {', '.join(sorted(self._schema))}."
             )
-        told = {**device, "market": market, "currency": currency, "grade": grade.name, "on": on}
-        return pl.DataFrame({name: [told.get(name)] for name in schema}, schema=schema)
+        told = dict.fromkeys(self._schema) | {
+            **device,
+            "market": market,
+            "currency": currency,
+            "grade": grade.name,
+            "on": on,
+        }
+        completed = vocabulary.complete_one(device=told, known=self._facts)
+        return pl.DataFrame([completed], schema={**self._schema, "base_price": pl.Float64}, orient="row")
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        """The columns that a device is told in, and their types."""
+        columns = {c.name: ledger.DTYPES[c.kind] for c in ledger.DEVICES.columns}
+        return columns | {a.name: ledger.DTYPES[a.kind] for a in self.attributes.values()}

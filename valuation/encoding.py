@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +39,8 @@ def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> 
 
     A text column without members has no codes.
     """
+    if table.height == 1:
+        return _one(table.row(0, named=True), members)
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
     numbers = table.select(pl.exclude(pl.String).cast(pl.Float64).fill_null(float("nan")))
     matrix = np.asfortranarray(numbers.to_numpy())
@@ -44,6 +48,20 @@ def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> 
         rows=table.height,
         numbers={name: matrix[:, column] for column, name in enumerate(numbers.columns)},
         codes={name: coded(values=table[name], members=members[name]) for name in texts if name in members},
+    )
+
+
+def _one(row: Mapping[str, Any], members: Mapping[str, Mapping[str, int]]) -> Encoded:
+    """The same for a single row, where a pass over the table would cost more than all that follows."""
+    texts = {name for name in row if name in members}
+    return Encoded(
+        rows=1,
+        numbers={
+            name: np.array([math.nan if value is None else value], dtype=np.float64)
+            for name, value in row.items()
+            if name not in texts and not isinstance(value, str)
+        },
+        codes={name: np.array([members[name].get(row[name], UNKNOWN)], dtype=np.int64) for name in texts},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -42,16 +43,16 @@ def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
 
 
 def effects(
-    *, location: Location, table: pl.DataFrame, value: float, centres: dict[str, float]
+    *, shares: Mapping[str, float], value: float, centres: Mapping[str, float], rest: str
 ) -> tuple[Effect, ...]:
     """Split `value`, in major units, into the typical device of the market and the effect of each group of features.
 
-    `table` has one row. The log contributions are turned into money by the logarithmic
-    mean (LMDI-I, B. W. Ang 2005), so the effects sum to `value` whatever their order. What calibration and the ladder
-    add counts as the grade's.
+    `shares` are log contributions, by feature. They are turned into money by the logarithmic mean (LMDI-I, B. W. Ang
+    2005), so the effects sum to `value` whatever their order. What calibration and the ladder add counts as one of the
+    group `rest`.
     """
-    logs, base = _contributions(location, table, centres)
-    logs["grade"] = logs.get("grade", 0.0) + math.log(value) - base - sum(logs.values())
+    logs, base = _grouped(shares, centres)
+    logs[rest] = logs.get(rest, 0.0) + math.log(value) - base - sum(logs.values())
     typical = math.exp(base)
     distance = math.log(value) - base
     mean = (value - typical) / distance if abs(distance) > 1e-12 else value
@@ -61,15 +62,11 @@ def effects(
     )
 
 
-def _contributions(
-    location: Location, table: pl.DataFrame, centres: dict[str, float]
-) -> tuple[dict[str, float], float]:
+def _grouped(shares: Mapping[str, float], centres: Mapping[str, float]) -> tuple[dict[str, float], float]:
     """Sum the log contributions by group, and tell the log price of the typical device of the market."""
-    shares = location.contributions(devices=location.encode(table=table))
     base = 0.0
     logs: dict[str, float] = {}
-    for name, part in shares.items():
-        share = float(part[0])
+    for name, share in shares.items():
         if name in FIRM:
             base += share
             continue

@@ -14,7 +14,7 @@ from valuation.grades import Grade
 from valuation.ledger import Attribute
 
 DAYS_PER_YEAR = 365.25
-_RANKS = {grade.name: float(grade) for grade in Grade}
+_RANKED = pl.Enum([grade.name for grade in Grade])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         direction="+",
         why="a less worn device is worth more; PARTS 0 to NEW 5",
-        expr=pl.col("grade").replace_strict(_RANKS, default=None, return_dtype=pl.Float64),
+        expr=pl.col("grade").cast(_RANKED, strict=False).to_physical().cast(pl.Float64),
         knots=(0, 1, 2, 3, 4, 5),
         spread=0.5,
         varies_by={"category": 0.05, "brand": 0.02},
@@ -252,7 +252,8 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)
+    told = [f.expr.fill_nan(None) if f.kind == "number" else f.expr for f in listed]
     return devices.select(
-        *(feature.expr.alias(feature.name) for feature in listed),
+        *(expr.alias(feature.name) for expr, feature in zip(told, listed, strict=True)),
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
-    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+    )

@@ -9,7 +9,7 @@ coefficient is pooled towards zero (a random effect), so a member with few sales
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -29,6 +29,7 @@ Whole = NDArray[np.int64]
 FEWEST_SALES_OF_A_MEMBER = 2
 MOST_MEMBERS = 2500  # of one category: the rest share the effect of the unknown
 DAYS_PER_WEEK = 7
+MANY = 2_000  # devices, above which it pays to look for combinations that come again
 MISSING = 0.1  # prior sd of what an untold number says
 BASE, MARKET_NOW = "base", "market_now"  # what the intercept and the walks add
 FREE = 1e3  # the prior sd of what is not pooled
@@ -247,6 +248,9 @@ class Rows:
         return np.asarray(self.table[self._cell([devices.codes[category] for category in self.by])])
 
 
+Term = tuple[Block, Rows, Floats]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hedonic:
     """The fitted equation: blocks, and one array of coefficients (members, width) for each.
@@ -264,7 +268,7 @@ class Hedonic:
         return members(self.blocks)
 
     @cached_property
-    def _terms(self) -> tuple[tuple[Block, Rows, Floats], ...]:
+    def _terms(self) -> tuple[Term, ...]:
         """Every block, where its rows are, and its coefficients with a row of zeros for the unknown."""
         return tuple(
             (block, Rows(block, self.members), np.vstack([values, np.zeros(block.width)]))
@@ -279,46 +283,96 @@ class Hedonic:
         """Value each row in log price: (n,)."""
         return np.asarray(sum(self.contributions(devices=devices).values()))
 
-    def contributions(self, *, devices: Encoded) -> dict[str, Floats]:
-        """Split the value of each row by feature, BASE and MARKET_NOW: {feature: (n,)}, in log price."""
+    def contributions(
+        self, *, devices: Encoded, only: Container[str] | None = None, but: Container[str] = ()
+    ) -> dict[str, Floats]:
+        """Split the value of each row by feature, BASE and MARKET_NOW: {feature: (n,)}, in log price.
+
+        Of `only` these features, or of all, `but` not of these.
+        """
         shares: dict[str, Floats] = {}
-        for number, terms in groupby(self._terms, key=lambda term: term[0].number):
-            if number:
-                shares[number] = shares.get(number, 0.0) + _line(devices, list(terms))
+        for number, terms in self._grouped:
+            feature = number or terms[0][0].feature
+            if feature in but or (only is not None and feature not in only):
                 continue
-            for block, rows, values in terms:
+            if number:
+                shares[number] = shares.get(number, 0.0) + _line(devices, terms)
+            else:
+                block, rows, values = terms[0]
                 share = _walked if block.knots else _level
-                shares[block.feature] = shares.get(block.feature, 0.0) + share(devices, block, rows, values)
+                shares[feature] = shares.get(feature, 0.0) + share(devices, block, rows, values)
         return shares
 
-    def doubt(self, *, devices: Encoded) -> Floats:
-        """The sd of what cannot be known of each row, in log price: (n,).
+    @cached_property
+    def _grouped(self) -> tuple[tuple[str, tuple[Term, ...]], ...]:
+        """The lines of each number together, and every other term by itself."""
+        found: list[tuple[str, tuple[Term, ...]]] = []
+        for number, line in groupby(self._terms, key=lambda term: term[0].number):
+            terms = tuple(line)
+            found += [(number, terms)] if number else [("", (term,)) for term in terms]
+        return tuple(found)
+
+    def touched(self, *, names: Container[str]) -> frozenset[str]:
+        """The features that say something else where one of these columns is another."""
+        return frozenset(b.feature for b in self.blocks if b.number in names or any(c in names for c in b.by))
+
+    def doubt(
+        self, *, devices: Encoded, only: Container[str] | None = None, but: Container[str] = ()
+    ) -> Floats:
+        """The variance of what cannot be known of each row, in log price: (n,); `only` and `but` as above.
 
         That is the effects of members that have not been met, and how far the walks go from the last day known on.
         """
-        weeks = np.maximum(devices.numbers["day"] - self.until, 0) / DAYS_PER_WEEK
-        variance = weeks * sum(block.spread**2 for block in self.blocks if block.knots)
+        variance = np.zeros(devices.rows)
+        if only is None:
+            weeks = np.maximum(devices.numbers["day"] - self.until, 0) / DAYS_PER_WEEK
+            variance += weeks * self._restless
         for block, rows, _ in self._terms:
-            if block.by and not block.knots:
-                unknown = rows.of(devices) == len(block.members)
-                if unknown.any():
-                    variance += unknown * block.spread**2 * (block.heights(devices) ** 2).sum(axis=1)
-        return np.asarray(np.sqrt(variance))
+            if not block.by or block.knots or block.feature in but:
+                continue
+            if only is not None and block.feature not in only:
+                continue
+            unknown = rows.of(devices) == len(block.members)
+            if unknown.any():
+                variance += unknown * block.spread**2 * (block.heights(devices) ** 2).sum(axis=1)
+        return variance
 
-
-Term = tuple[Block, Rows, Floats]
+    @cached_property
+    def _restless(self) -> float:
+        """The variance of a week's step of all walks of a device."""
+        return sum(block.spread**2 for block in self.blocks if block.knots)
 
 
 def _line(devices: Encoded, terms: Sequence[Term]) -> Floats:
     """What the lines of one number add: (n,). No slope has the wrong sign."""
     shared = terms[0][0]
-    slopes = np.zeros((devices.rows, shared.width))
-    for block, rows, values in terms:
-        part = values[rows.of(devices)]
-        slopes += part * block.present(devices) if block.missing else part
+    rows = [_row(devices, block, rows) for block, rows, _ in terms]
+    inverse: Any = slice(None)
+    if devices.rows > MANY:
+        rows, inverse = _once(rows, [len(values) for _, _, values in terms])
+    slopes = np.zeros((len(rows[0]), shared.width))
+    for (_, _, values), row in zip(terms, rows, strict=True):
+        slopes += values[row]
     if shared.sign:
         slopes = shared.sign * np.maximum(shared.sign * slopes, 0.0)
-    return np.asarray((slopes * shared.heights(devices)).sum(axis=1))
+    return np.asarray(np.einsum("ij,ij->i", slopes[inverse], shared.heights(devices)))
+
+
+def _row(devices: Encoded, block: Block, rows: Rows) -> Whole:
+    """Which row of the coefficients each device has, that of zeros where the term is not there: (n,)."""
+    found = rows.of(devices)
+    if not block.missing:
+        return found
+    return np.where(np.isnan(devices.numbers[block.missing]), found, len(block.members))
+
+
+def _once(rows: Sequence[Whole], sizes: Sequence[int]) -> tuple[list[Whole], Whole]:
+    """Every combination of rows that there is once, and which of them is each device's."""
+    key = np.zeros(len(rows[0]), dtype=np.int64)
+    for row, size in zip(rows, sizes, strict=True):
+        key = key * size + row
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return [row[first] for row in rows], inverse
 
 
 def _level(devices: Encoded, block: Block, rows: Rows, values: Floats) -> Floats:

@@ -29,7 +29,13 @@ Mask = NDArray[np.bool_]
 
 BASES = ("model", "family", "brand", "category")
 GRID = np.linspace(0.005, 0.995, 100)  # the quantile levels at which residuals are kept
-UNMET = "unmet"  # the group of models that were never sold
+MET, UNMET = "met", "unmet"  # whether a model was ever sold
+SALES, KIND = "sales", "kind"  # the sales of a device's model, and the place of its category in CATEGORIES
+SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
+GRADED = ("grade", "grade_rank")
+Said = tuple[
+    dict[str, Floats], dict[str, Floats]
+]  # by feature: (n,) at any grade, (grades x n,) at every grade
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 
@@ -47,9 +53,14 @@ class Location:
     sales: Mapping[str, int]
 
     def encode(self, *, table: pl.DataFrame) -> Encoded:
-        """Turn a table of features into the arrays that anchor and equation read."""
+        """Turn a table of features into the arrays that all parts read, with the anchor and SALES of each model."""
         devices = self.equation.encode(table=table)
-        devices = replace(devices, codes={**devices.codes, anchor.FOLD: self._looked_up(table)[1]})
+        members, sales, folds = self._models
+        model = encoding.coded(values=table["model"], members=members)
+        devices = replace(
+            devices,
+            codes={**devices.codes, SALES: sales[model], anchor.FOLD: folds[model], KIND: _kinds(table)},
+        )
         return replace(
             devices, numbers={**devices.numbers, anchor.NAME: self.anchor.predict(devices=devices)}
         )
@@ -60,7 +71,11 @@ class Location:
 
     def contributions(self, *, devices: Encoded) -> dict[str, Floats]:
         """Split the value of each row by feature: {feature: (n,)}, in log price; the anchor by what it has seen."""
-        shares = self.equation.contributions(devices=devices)
+        return self.split(devices=devices, shares=self.equation.contributions(devices=devices))
+
+    def split(self, *, devices: Encoded, shares: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Split what the equation says by feature: the anchor's share among what it has seen."""
+        shares = dict(shares)
         if anchor.NAME not in shares:
             return shares
         split = self.anchor.contributions(devices=devices)
@@ -71,12 +86,11 @@ class Location:
         shares[hedonic.BASE] = shares[hedonic.BASE] + slope * (split[:, -1] - anchor.FEATURE.knots[0])
         return shares
 
-    def basis(self, *, table: pl.DataFrame) -> tuple[pl.Series, Codes]:
-        """Tell what each value rests on, and on how many past sales of the same model: (n,) and (n,)."""
-        codes = self.equation.encode(table=table.select(BASES[:-1])).codes
-        known = [codes.get(name, np.full(table.height, encoding.UNKNOWN)) >= 0 for name in BASES[:-1]]
-        names = np.select(known, np.arange(len(BASES) - 1), default=len(BASES) - 1)
-        return pl.Series([BASES[name] for name in names], dtype=pl.String), self._looked_up(table)[0]
+    def basis(self, *, devices: Encoded) -> Codes:
+        """Tell what each value rests on, as its place in BASES: (n,)."""
+        unknown = np.full(devices.rows, encoding.UNKNOWN)
+        known = [devices.codes.get(name, unknown) >= 0 for name in BASES[:-1]]
+        return np.select(known, np.arange(len(BASES) - 1), default=len(BASES) - 1)
 
     @cached_property
     def _models(self) -> tuple[dict[str, int], Codes, Codes]:
@@ -88,11 +102,9 @@ class Location:
             np.array([*folds, encoding.UNKNOWN], dtype=np.int64),
         )
 
-    def _looked_up(self, table: pl.DataFrame) -> tuple[Codes, Codes]:
-        """The sales of the model of each row, and the trees that have not met it: (n,) each."""
-        members, sales, folds = self._models
-        codes = encoding.coded(values=table["model"], members=members)
-        return sales[codes], folds[codes]
+
+def _kinds(table: pl.DataFrame) -> Codes:
+    return encoding.coded(values=table["category"], members=PLACES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +121,49 @@ class Spread:
         """Tell the scale of each row, in log price: (n,)."""
         return np.asarray(np.exp(self.scale.predict(devices=devices)))
 
-    def grid(self, *, categories: Codes, met: Mask, grade: int) -> Floats:
-        """Tell the scaled residuals at one grade, by category in order of CATEGORIES, and whether the model was met.
+    def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
+        """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
+        met = (devices.codes[SALES] > 0).astype(np.int64)
+        grade = devices.numbers["grade_rank"].astype(np.int64)
+        own = self.group[met, devices.codes[KIND], grade]
+        at = self._levels[own]
+        prices = np.exp(centre[:, None] + scale[:, None] * at[:, : len(QUANTILES)])
+        low, middle, high = (np.exp(scale * at[:, place]) for place in (-2, -3, -1))
+        mean = np.exp(centre) * self._mean(own, scale)
+        return np.column_stack([prices, mean, (high - low) / (2 * middle)])
 
-        (n, len(GRID)).
-        """
-        return np.asarray(self._stacked[met.astype(np.int64), categories, grade])
+    def _mean(self, group: Codes, scale: Floats) -> Floats:
+        """The mean of e to the residual, read off a table by group and scale: (n,)."""
+        along = np.clip((np.log(scale) - SCALES[0]) / (SCALES[1] - SCALES[0]), 0, len(SCALES) - 1.001)
+        before = along.astype(np.int64)
+        table, share = self._means, along - before
+        return np.asarray(table[group, before] * (1 - share) + table[group, before + 1] * share)
 
     @cached_property
-    def _stacked(self) -> Floats:
-        """The grid of every group: (met or not, categories, grades, len(GRID))."""
-        return np.array(
-            [
-                [
-                    [
-                        next(self.grids[group] for group in groups(c, g, met=met) if group in self.grids)
-                        for g in Grade
-                    ]
-                    for c in CATEGORIES
-                ]
-                for met in (False, True)
-            ]
-        )
+    def _numbered(self) -> dict[str, int]:
+        return {group: number for number, group in enumerate(self.grids)}
+
+    @cached_property
+    def group(self) -> Codes:
+        """The number of the group that a device has: (met or not, categories, grades)."""
+        told = [
+            next(self._numbered[g] for g in groups(category, grade, met=met) if g in self._numbered)
+            for met in (False, True)
+            for category in CATEGORIES
+            for grade in Grade
+        ]
+        return np.array(told).reshape(2, len(CATEGORIES), len(Grade))
+
+    @cached_property
+    def _levels(self) -> Floats:
+        """The residual over scale of each group at QUANTILES, then at .5, .16 and .84: (groups, levels)."""
+        levels = [*QUANTILES, 0.5, 0.16, 0.84]
+        return np.array([np.interp(levels, GRID, grid) for grid in self.grids.values()])
+
+    @cached_property
+    def _means(self) -> Floats:
+        """The mean of e to the residual of each group at each of SCALES: (groups, scales)."""
+        return np.array([np.exp(np.exp(SCALES)[:, None] * grid).mean(axis=1) for grid in self.grids.values()])
 
 
 def groups(category: str, grade: int, *, met: bool) -> tuple[str, ...]:
@@ -176,16 +209,20 @@ USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 
 
 def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: Codes) -> pl.DataFrame:
-    """Write what the scale depends on: one row per row."""
+    """Write what the scale depends on, of rows with this `doubt` (see Hedonic.doubt): one row per row."""
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
         "category",
         "brand",
         "age_years",
-        met=pl.when(pl.Series(sales > 0)).then(pl.lit("met")).otherwise(pl.lit(UNMET)),
-        doubt_log=pl.Series(np.log1p((doubt / USUAL_SD) ** 2) / 2),
+        met=pl.when(pl.Series(sales > 0)).then(pl.lit(MET)).otherwise(pl.lit(UNMET)),
+        doubt_log=pl.Series(_doubt_log(doubt)),
         sales_log=pl.Series(np.log1p(sales)),
     )
+
+
+def _doubt_log(doubt: Floats) -> Floats:
+    return np.asarray(np.log1p(doubt / USUAL_SD**2) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,34 +232,77 @@ class ResaleModel:
     location: Location
     spread: Spread
 
-    def ladder(self, *, table: pl.DataFrame) -> Floats:
-        """Value each row at every grade, none worth less than a worse one: (n, grades, OUTCOMES).
+    def ladder(self, *, devices: Encoded, said: Said | None = None) -> Floats:
+        """Value each device at every grade, none worth less than a worse one: (n, grades, OUTCOMES).
 
-        Quantiles and mean are in major units of currency. What the table says of the grade is not looked at.
+        Quantiles and mean are in major units of currency. What is told of the grade is not looked at. Who has asked
+        what is `said` of the devices gives it.
         """
-        raw = self.unprojected(table=table)
+        raw = self.unprojected(devices=devices, said=said)
         money = raw[..., :-1]
+        if (money[:, 1:] >= money[:, :-1]).all():
+            return raw
         rising = np.maximum.accumulate(money, axis=1)
         falling = np.minimum.accumulate(money[:, ::-1], axis=1)[:, ::-1]
         return np.concatenate([(rising + falling) / 2, raw[..., -1:]], axis=2)
 
-    def unprojected(self, *, table: pl.DataFrame) -> Floats:
-        """Value each row at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
-        _, sales = self.location.basis(table=table)
-        every = self._at_every_grade(self.location.encode(table=table))
-        centre = self.location.predict(devices=every)
-        doubt = self.location.equation.doubt(devices=every)
-        tiled = pl.concat([table.with_columns(grade_rank=pl.lit(float(grade))) for grade in Grade])
-        inputs = spread_table(table=tiled, doubt=doubt, sales=np.tile(sales, len(Grade)))
-        scale = self.spread.predict(devices=self.spread.scale.encode(table=inputs))
-        categories = encoding.coded(values=table["category"], members=PLACES)
-        rows = table.height
-        rungs = []
-        for grade in Grade:
-            rung = slice(grade * rows, (grade + 1) * rows)
-            grid = self.spread.grid(categories=categories, met=sales > 0, grade=grade)
-            rungs.append(_outcomes(centre[rung], scale[rung, None] * grid))
-        return np.stack(rungs, axis=1)
+    def unprojected(self, *, devices: Encoded, said: Said | None = None) -> Floats:
+        """Value each device at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
+        constant, graded = said or self.said(devices=devices)
+        every, equation = self._at_every_grade(devices), self.location.equation
+        doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
+        doubt += equation.doubt(devices=every, only=self._graded)
+        outcomes = self.spread.outcomes(
+            centre=np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values()),
+            scale=self.spread.predict(devices=self._spread_inputs(every, doubt)),
+            devices=every,
+        )
+        return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
+
+    def said(self, *, devices: Encoded) -> Said:
+        """Tell what the equation says of n devices, by feature: what is so at any grade, and at every grade."""
+        equation = self.location.equation
+        return (
+            equation.contributions(devices=devices, but=self._graded),
+            equation.contributions(devices=self._at_every_grade(devices), only=self._graded),
+        )
+
+    @cached_property
+    def _graded(self) -> frozenset[str]:
+        """The features that say something else of another grade."""
+        return self.location.equation.touched(names=GRADED)
+
+    def _spread_inputs(self, devices: Encoded, doubt: Floats) -> Encoded:
+        """What the scale depends on, as spread_table writes it."""
+        codes, sales = self._scale_codes, devices.codes[SALES]
+        return Encoded(
+            rows=devices.rows,
+            numbers={
+                "age_years": devices.numbers["age_years"],
+                "doubt_log": _doubt_log(doubt),
+                "sales_log": np.log1p(sales),
+            },
+            codes={
+                "grade": codes["grade"][devices.numbers["grade_rank"].astype(np.int64)],
+                "met": codes["met"][(sales > 0).astype(np.int64)],
+                "category": codes["category"][devices.codes["category"]],
+                "brand": codes["brand"][devices.codes["brand"]],
+            },
+        )
+
+    @cached_property
+    def _scale_codes(self) -> dict[str, Codes]:
+        """The code that the scale has, by grade, by whether it was met, and by the code of the equation for a word."""
+        words = {
+            "grade": [str(int(grade)) for grade in Grade],
+            "met": [UNMET, MET],
+            **{name: [*self.location.equation.members[name], ""] for name in ("category", "brand")},
+        }
+        members = self.spread.scale.members
+        return {
+            name: np.array([members[name].get(word, encoding.UNKNOWN) for word in told])
+            for name, told in words.items()
+        }
 
     def _at_every_grade(self, devices: Encoded) -> Encoded:
         """Repeat the devices, once for each grade, worst first."""
@@ -234,20 +314,3 @@ class ResaleModel:
             numbers={**every.numbers, "grade_rank": np.repeat([float(g) for g in Grade], devices.rows)},
             codes={**every.codes, "grade": np.repeat(codes, devices.rows)},
         )
-
-
-def _outcomes(centre: Floats, residuals: Floats) -> Floats:
-    """Turn a log price (n,) and residuals around it (n, len(GRID)) into (n, OUTCOMES)."""
-    factors = np.exp(residuals)
-    quantiles = np.stack([_at(factors, q) for q in QUANTILES], axis=1)
-    fsd = (_at(factors, 0.84) - _at(factors, 0.16)) / (2 * _at(factors, 0.5))
-    price = np.exp(centre)
-    return np.column_stack([quantiles * price[:, None], factors.mean(axis=1) * price, fsd])
-
-
-def _at(factors: Floats, level: float) -> Floats:
-    """Interpolate the grid of each row at one quantile level: (n,)."""
-    place = (level - GRID[0]) / (GRID[1] - GRID[0])
-    low = int(place)
-    share = place - low
-    return np.asarray(factors[:, low] * (1 - share) + factors[:, min(low + 1, len(GRID) - 1)] * share)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import polars as pl
 
@@ -47,6 +49,28 @@ def of_sales(*, sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.
     )
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """What is `found` under `keys`: a table to join many devices with, and the same to ask for one."""
+
+    table: pl.DataFrame
+    keys: tuple[str, ...]
+
+    def of(self, devices: pl.DataFrame) -> pl.Series:
+        """What is found for each device, null where nothing is: (n,)."""
+        asked = devices.select(self.keys)
+        found = asked.join(self.table, on=self.keys, how="left", nulls_equal=True, maintain_order="left")
+        return found["found"]
+
+    def of_one(self, device: Mapping[str, object]) -> Any:
+        """What is found for one device, None where nothing is."""
+        return self._found.get(tuple(device[key] for key in self.keys))
+
+    @cached_property
+    def _found(self) -> dict[tuple[object, ...], object]:
+        return dict(zip(self.table.select(self.keys).iter_rows(), self.table["found"].to_list(), strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """Launch facts to look up: the day by brand and model, the price also by storage and currency.
@@ -54,9 +78,9 @@ class Facts:
     `bases` has what each model cost with the least storage, by currency.
     """
 
-    days: pl.DataFrame
-    prices: pl.DataFrame
-    bases: pl.DataFrame
+    days: Lookup
+    prices: Lookup
+    bases: Lookup
 
 
 def facts(*, known: pl.DataFrame | None = None) -> Facts:
@@ -78,7 +102,10 @@ def facts(*, known: pl.DataFrame | None = None) -> Facts:
     rising = pl.col("found").cum_max().over(BASE_KEYS)
     prices = prices.with_columns(found=bounded).with_columns(rising).drop("derived")
     bases = prices.group_by(BASE_KEYS).agg(pl.col("found").min())
-    return Facts(days=_first(every, "launched_on", DAY_KEYS).drop("derived"), prices=prices, bases=bases)
+    days = _first(every, "launched_on", DAY_KEYS).drop("derived")
+    return Facts(
+        days=Lookup(days, DAY_KEYS), prices=Lookup(prices, PRICE_KEYS), bases=Lookup(bases, BASE_KEYS)
+    )
 
 
 def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFrame:
@@ -92,17 +119,24 @@ def complete(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFra
     Adds `base_price`, what its model cost new with the least storage; never more than the device itself.
     """
     found = known or facts()
-    filled = devices.with_columns(_KEYS)
-    for column, keys, table in (
-        ("launched_on", DAY_KEYS, found.days),
-        ("launch_price", PRICE_KEYS, found.prices),
-    ):
-        if filled[column].null_count():
-            filled = _joined(filled, table, keys).with_columns(pl.coalesce(column, "found").alias(column))
-    base = pl.min_horizontal("launch_price", "found").alias("base_price")
-    return _joined(filled, found.bases, BASE_KEYS).with_columns(base).drop("brand_key", "model_key", "found")
+    keyed = devices.with_columns(_KEYS)
+    for column, lookup in (("launched_on", found.days), ("launch_price", found.prices)):
+        if keyed[column].null_count():
+            keyed = keyed.with_columns(pl.coalesce(column, lookup.of(keyed)).alias(column))
+    base = pl.min_horizontal("launch_price", found.bases.of(keyed)).alias("base_price")
+    return keyed.with_columns(base).drop("brand_key", "model_key")
 
 
-def _joined(devices: pl.DataFrame, table: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
-    bare = devices.drop("found", strict=False)
-    return bare.join(table, on=keys, how="left", nulls_equal=True, maintain_order="left")
+def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
+    """Do for one device, told by its columns, what `complete` does for many."""
+    keyed = {
+        **device,
+        "brand_key": catalogue.key(device["brand"]),
+        "model_key": catalogue.key(device["model"]),
+    }
+    told = dict(device)
+    for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
+        if told[column] is None:
+            told[column] = lookup.of_one(keyed)
+    prices = [price for price in (told["launch_price"], known.bases.of_one(keyed)) if price is not None]
+    return {**told, "base_price": min(prices, default=None)}

@@ -8,7 +8,8 @@ import pytest
 
 from training import calibration
 from valuation import resale
-from valuation.resale import GRID, PLACES
+from valuation.encoding import Encoded
+from valuation.resale import GRID, OUTCOMES
 
 N = 6_000
 
@@ -30,23 +31,30 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarra
 
 
 def intervals(spread: resale.Spread, table: pl.DataFrame, doubt: np.ndarray, sales: np.ndarray) -> np.ndarray:
+    """The logs of the p05 and p95 of each row around a log price of 0."""
     inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
     scale = spread.predict(devices=spread.scale.encode(table=inputs))
-    grade = table["grade_rank"].cast(pl.Int64)
-    cells = zip(table["category"], grade, sales > 0, strict=True)
-    return scale[:, None] * np.array([grid(spread, c, g, met=m) for c, g, m in cells])
+    devices = Encoded(
+        rows=N,
+        numbers={"grade_rank": table["grade_rank"].to_numpy()},
+        codes={
+            resale.SALES: sales,
+            resale.KIND: np.array([resale.PLACES[word] for word in table["category"]]),
+        },
+    )
+    found = spread.outcomes(centre=np.zeros(N), scale=scale, devices=devices)
+    return np.log(found[:, [OUTCOMES.index("p05"), OUTCOMES.index("p95")]]).T
 
 
-def grid(spread: resale.Spread, category: str, grade: int, *, met: bool = True) -> np.ndarray:
-    return spread.grid(categories=np.array([PLACES[category]]), met=np.array([met]), grade=grade)[0]
+def group(spread: resale.Spread, category: str, grade: int, *, met: bool = True) -> str:
+    return list(spread.grids)[spread.group[int(met), resale.PLACES[category], grade]]
 
 
 def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> None:
     table, residuals, doubt, sales = invented(1)
     spread = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
     table, residuals, doubt, sales = invented(2)
-    found = intervals(spread, table, doubt, sales)
-    low, high = (np.array([np.interp(q, GRID, row) for row in found]) for q in (0.05, 0.95))
+    low, high = intervals(spread, table, doubt, sales)
     inside = (low <= residuals) & (residuals <= high)
     for grade in range(6):
         rows = (table["grade_rank"] == grade).to_numpy()
@@ -64,8 +72,8 @@ def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
     rare = table.with_columns(grade_rank=pl.when(pl.int_range(N) < 30).then(5.0).otherwise(2.0))
     spread = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
     assert "laptop|5" not in spread.grids
-    assert grid(spread, "laptop", 5).tolist() == spread.grids["laptop"].tolist()
-    assert grid(spread, "console", 5).tolist() == spread.grids[""].tolist()
+    assert group(spread, "laptop", 5) == "laptop"
+    assert group(spread, "console", 5) == ""
 
 
 def test_models_that_were_never_met_have_residuals_of_their_own() -> None:
@@ -77,9 +85,23 @@ def test_models_that_were_never_met_have_residuals_of_their_own() -> None:
         doubt=doubt,
         sales=np.where(unmet, 0, sales),
     )
-    assert "unmet|laptop" in spread.grids
-    assert grid(spread, "console", 5, met=False).tolist() == spread.grids["unmet"].tolist()
-    assert np.abs(grid(spread, "laptop", 2, met=False)).std() < np.abs(grid(spread, "laptop", 2)).std()
+    assert group(spread, "laptop", 2, met=False) == "unmet|laptop"
+    assert group(spread, "console", 2, met=False) == "unmet"
+    assert np.abs(spread.grids["unmet|laptop"]).std() < np.abs(spread.grids["laptop|2"]).std()
+
+
+def test_the_mean_of_a_value_is_that_of_its_whole_distribution() -> None:
+    table, residuals, doubt, sales = invented(1)
+    spread = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    devices = Encoded(
+        rows=3,
+        numbers={"grade_rank": np.full(3, 2.0)},
+        codes={resale.SALES: np.ones(3, dtype=int), resale.KIND: np.zeros(3, dtype=int)},
+    )
+    scale = np.array([0.01, 0.2, 1.0])
+    found = spread.outcomes(centre=np.ones(3), scale=scale, devices=devices)[:, OUTCOMES.index("mean")]
+    grid = list(spread.grids.values())[spread.group[1, 0, 2]]
+    assert found == pytest.approx(np.exp(1 + scale[:, None] * grid).mean(axis=1), rel=1e-3)
 
 
 def test_equal_weights_give_plain_quantiles_and_a_heavy_value_pulls_them() -> None:

@@ -58,7 +58,7 @@ def table(appraiser: Appraiser, devices: pl.DataFrame) -> pl.DataFrame:
 def test_no_quantile_of_a_better_grade_is_lower_and_quantiles_are_ordered(
     appraiser: Appraiser, devices: pl.DataFrame
 ) -> None:
-    ladder = appraiser.model.ladder(table=table(appraiser, devices))
+    ladder = appraiser.model.ladder(devices=appraiser.model.location.encode(table=table(appraiser, devices)))
     assert ladder.shape == (N, len(Grade), len(OUTCOMES))
     assert np.isfinite(ladder).all()
     assert (ladder > 0).all()
