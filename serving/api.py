@@ -71,6 +71,7 @@ def router(desk: Desk) -> APIRouter:
     _add_devices(routes, desk)
     _add_quotes(routes, desk)
     _add_values(routes, desk)
+    _add_comparables(routes, desk)
     return routes
 
 
@@ -187,6 +188,17 @@ def _add_values(routes: APIRouter, desk: Desk) -> None:
     ) -> Response:
         """Say how a seller's price compares, what to ask, and below which price the sale loses money."""
         return _json(desk.check_price(ask=ask, request_id=request_id(request)))
+
+
+def _add_comparables(routes: APIRouter, desk: Desk) -> None:
+    @routes.get(
+        "/v1/comparables",
+        response_model=replies.Comparables,
+        responses=_problems(404, 409, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def list_comparables(request: Request, ask: Annotated[asks.ComparablesAsk, Query()]) -> Response:
+        """Show the nearest past sales of a device, what differs in money, and its value in 30, 60 and 90 days."""
+        return _json(desk.comparables(ask=ask, request_id=request_id(request)))
 
 
 def malformed(error: RequestValidationError) -> Refusal:

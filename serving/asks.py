@@ -125,6 +125,16 @@ class ValuationsAsk(Ask):
     devices: Annotated[list[Unit], Field(min_length=1, max_length=MOST_DEVICES)]
 
 
+class ComparablesAsk(Ask):
+    """GET /v1/comparables, a query."""
+
+    market: Market
+    device_id: DeviceId
+    grade: GradeWord  # type: ignore[valid-type]
+    battery_health: Annotated[Share | None, Field(strict=False)] = None
+    carrier_locked: Annotated[bool | None, Field(strict=False)] = None
+
+
 class PriceCheckAsk(Unit):
     """POST /v1/sellers/price-checks; `paid` is what the seller paid for the device."""
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import BaseModel
@@ -143,6 +143,31 @@ class Desk:
             appraisal=appraisal,
             suggested=suggested,
             terms=terms,
+            heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
+        )
+
+    def comparables(self, *, ask: asks.ComparablesAsk, request_id: str) -> replies.Comparables:
+        """Find the past sales nearest to a device, and tell what it will sell for later."""
+        terms, incumbent = self.priced(ask.market), self.incumbent
+        unit = asks.Unit(
+            device=asks.KnownDevice(device_id=ask.device_id),
+            battery_health=ask.battery_health,
+            carrier_locked=ask.carrier_locked,
+        )
+        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=self.today)
+        told: dict[str, Any] = {
+            "device": asked.fields,
+            "market": terms.market,
+            "currency": terms.currency,
+            "grade": Grade[ask.grade],
+            "on": self.today,
+        }
+        appraisal = _possible(incumbent.appraiser.appraise_one(**told))
+        return letters.comparables(
+            device=asked.name,
+            appraisal=appraisal,
+            forecast=incumbent.appraiser.forecast(**told),
+            found=incumbent.appraiser.comparables(**told),
             heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
@@ -9,8 +10,9 @@ from serving import asks, replies
 from serving.champion import Incumbent
 from serving.quotes import Quote, new_id
 from valuation import money
-from valuation.appraisal import Appraisal
+from valuation.appraisal import Appraisal, Value
 from valuation.catalogue import Variant
+from valuation.comparables import Comparable
 from valuation.grades import Assessment, Grade, Reason, Wear
 from valuation.markets import Terms
 from valuation.money import Money
@@ -132,6 +134,48 @@ def price_check(
     )
 
 
+def comparables(
+    *,
+    device: str,
+    appraisal: Appraisal,
+    forecast: Mapping[int, Value],
+    found: Sequence[Comparable],
+    heading: dict[str, Any],
+) -> replies.Comparables:
+    """Write the past sales that are nearest to a device, and what it will sell for later."""
+    currency = appraisal.currency
+    return replies.Comparables(
+        **heading,
+        device=device,
+        resale=_resale(appraisal, appraisal.grade),
+        forecast=[
+            replies.Ahead(days=days, resale=_range(value, currency)) for days, value in forecast.items()
+        ],
+        comparables=[_comparable(sale, currency) for sale in found],
+    )
+
+
+def _comparable(sale: Comparable, currency: str) -> replies.Comparable:
+    """One past sale; what rounding leaves over goes to the first adjustment."""
+    price, adjusted = (money.nearest_minor(amount, currency) for amount in (sale.price, sale.adjusted))
+    minors = [money.nearest_minor(effect.amount, currency) for effect in sale.adjustments]
+    if minors:
+        minors[0] += adjusted - price - sum(minors)
+    name = Variant(device_id="", category="", brand=sale.brand, model=sale.model, storage_gb=sale.storage_gb)
+    return replies.Comparable(
+        sold_on=sale.sold_on,
+        market=sale.market,
+        device=name.name,
+        grade=sale.grade,
+        price=_money(Money(price, currency)),
+        adjustments=[
+            replies.Effect(feature=effect.feature, effect=_money(Money(minor, currency)))
+            for effect, minor in zip(sale.adjustments, minors, strict=True)
+        ],
+        adjusted=_money(Money(price + sum(minors), currency)),
+    )
+
+
 def market(terms: Terms) -> replies.MarketOpen:
     """Write a market that is open."""
     return replies.MarketOpen(
@@ -180,8 +224,12 @@ def _estimate(value: float, currency: str) -> replies.Money:
 
 def _resale(appraisal: Appraisal, grade: Grade) -> replies.Resale:
     value, currency = appraisal.ladder[grade], appraisal.currency
+    return replies.Resale(grade=grade.name, **dict(_range(value, currency)))
+
+
+def _range(value: Value, currency: str) -> replies.Range:
     quantiles = {name: _estimate(getattr(value, name), currency) for name in ("p10", "p50", "p90")}
-    return replies.Resale(grade=grade.name, **quantiles)
+    return replies.Range(**quantiles)
 
 
 def _confidence(appraisal: Appraisal) -> replies.Confidence:

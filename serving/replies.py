@@ -133,6 +133,34 @@ class Valuations(Appraised):
     valuations: list[Valuation]
 
 
+class Comparable(Reply):
+    """A past sale; its price and the adjustments for what differs add up to `adjusted`."""
+
+    sold_on: date
+    market: str
+    device: str
+    grade: GradeWord  # type: ignore[valid-type]
+    price: Money
+    adjustments: list[Effect]
+    adjusted: Money
+
+
+class Ahead(Reply):
+    """What the device will sell for in so many days, as far as age and season tell."""
+
+    days: int
+    resale: Range
+
+
+class Comparables(Appraised):
+    """The nearest past sales, the nearest first, beside the estimate and what it will be."""
+
+    device: str
+    resale: Resale
+    forecast: list[Ahead]
+    comparables: list[Comparable]
+
+
 class FairRange(Reply):
     """From p25 to p75: half of such devices sell for a price in here."""
 

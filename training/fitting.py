@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training import calibration, growing
 from training.regression import ROUNDS, Regression
-from valuation import anchor, explanation, features, hedonic, resale, vocabulary
+from valuation import anchor, comparables, explanation, features, hedonic, resale, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.features import Feature
 from valuation.ledger import Attribute
@@ -76,6 +76,7 @@ def fit(
         model=model,
         attributes=attributes,
         devices=vocabulary.of_sales(sales=known, attributes=attributes),
+        past=comparables.of_sales(sales=ordered, attributes=attributes),
         centres=explanation.centres(location=model.location, table=table),
         as_of=as_of,
         simulated=simulated,

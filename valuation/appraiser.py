@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from valuation import explanation, features, ledger, vocabulary
+from valuation import comparables, explanation, features, ledger, vocabulary
 from valuation.appraisal import Appraisal, Value
+from valuation.comparables import Comparable
 from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
@@ -20,6 +21,7 @@ from valuation.resale import BASES, OUTCOMES, SALES, ResaleModel, Said
 
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000
+FORECAST_DAYS = (30, 60, 90)
 
 
 class AppraiserError(ValueError):
@@ -34,14 +36,15 @@ class CurrencyNotLearnedError(AppraiserError):
 class Appraiser:
     """Tells what devices sell for.
 
-    `attributes` are the further columns it was trained on; `devices` is its vocabulary; `centres` what each feature
-    contributes on average; `card` describes it to people; `digest` is the content address of its directory, empty
-    until it is packed.
+    `attributes` are the further columns it was trained on; `devices` is its vocabulary; `past` are sales to compare
+    with; `centres` what each feature contributes on average; `card` describes it to people; `digest` is the content
+    address of its directory, empty until it is packed.
     """
 
     model: ResaleModel
     attributes: Mapping[str, Attribute]
     devices: pl.DataFrame
+    past: pl.DataFrame
     centres: Mapping[str, float]
     as_of: date
     simulated: bool
@@ -123,6 +126,49 @@ class Appraiser:
                 rest="grade" if read.codes[SALES][0] else "model",
             ),
         )
+
+    def forecast(
+        self,
+        *,
+        device: Mapping[str, object],
+        market: str,
+        currency: str,
+        grade: Grade,
+        on: date,
+        days: Sequence[int] = FORECAST_DAYS,
+    ) -> dict[int, Value]:
+        """Tell what the device will sell for, so many days after `on`: from its age then and from the seasons.
+
+        The market stands still as far as anybody knows, and the range grows with the days. Raises as appraise_one.
+        """
+        later = {ahead: on + timedelta(days=ahead) for ahead in days}
+        return {
+            ahead: self.appraise_one(
+                device=device, market=market, currency=currency, grade=grade, on=day
+            ).value
+            for ahead, day in later.items()
+        }
+
+    def comparables(
+        self, *, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
+    ) -> tuple[Comparable, ...]:
+        """Tell the past sales nearest to a device, up to `on`, with what the difference is worth, the nearest first."""
+        row = features.table(
+            devices=self._row(device, market, currency, grade, on), attributes=self.attributes
+        )
+        rows = comparables.candidates(past=self.past, table=self._past, device=row, on=on)
+        location = self.model.location
+        own = location.contributions(devices=location.encode(table=row))
+        theirs = location.contributions(devices=location.encode(table=self._past[rows]))
+        return comparables.nearest(
+            past=self.past[rows], theirs=theirs, own={name: float(share[0]) for name, share in own.items()}
+        )
+
+    @cached_property
+    def _past(self) -> pl.DataFrame:
+        """The features of the past sales, on their days."""
+        whole = vocabulary.complete(devices=self._whole(self.past), known=self._facts)
+        return features.table(devices=whole, attributes=self.attributes)
 
     def _shares(self, device: Encoded, said: Said, grade: Grade) -> dict[str, float]:
         """What each feature adds to the log price of one device at its grade."""

@@ -28,16 +28,17 @@ from valuation.ledger import Attribute
 
 FORMAT = 3
 MANIFEST = "manifest.json"
-TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, GOLDEN = (
+TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, PAST, GOLDEN = (
     "trees.json",
     "model.json",
     "equation.parquet",
     "scale.parquet",
     "grids.parquet",
     "devices.parquet",
+    "past.parquet",
     "golden.parquet",
 )
-FILES = (TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, GOLDEN)
+FILES = (TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, PAST, GOLDEN)
 GOLDEN_ROWS = 60
 LARGEST_FILE_BYTES = 256 * 2**20
 
@@ -54,6 +55,7 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
         SCALE: _parquet(_coefficients(spread.scale)),
         GRIDS: _parquet(pl.DataFrame(grids)),
         DEVICES: _parquet(appraiser.devices),
+        PAST: _parquet(appraiser.past),
         GOLDEN: _parquet(_golden(appraiser)),
     }
     for name, content in contents.items():
@@ -237,6 +239,7 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         model=resale.ResaleModel(location=location, spread=spread),
         attributes=attributes,
         devices=pl.read_parquet(contents[DEVICES]),
+        past=pl.read_parquet(contents[PAST]),
         centres=model["centres"],
         as_of=date.fromisoformat(manifest["as_of"]),
         simulated=bool(manifest["simulated"]),
