@@ -144,6 +144,15 @@ class PriceCheckAsk(Unit):
     paid: Amount | None = None
 
 
-_ASKS = (Amount, KnownDevice, DescribedDevice, Answers, QuoteAsk, ValuationsAsk, PriceCheckAsk)
+_ASKS = (
+    Amount,
+    KnownDevice,
+    DescribedDevice,
+    Answers,
+    QuoteAsk,
+    ValuationsAsk,
+    ComparablesAsk,
+    PriceCheckAsk,
+)
 # Every name that a report of errors may repeat: any other came from outside.
 FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {"q", "limit", "idempotency-key"}

@@ -25,8 +25,10 @@ ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where
 TAIL = 8.0  # degrees of freedom of Student's t, by which a far residual pulls less
 FITTED_NOISE = 2.0  # residuals in the sample have about half the variance of those to come
 FIRST_NOISE = 0.12
+SLIP = 1.6  # in log price: five times as much, or a fifth, is a slip or worse, and teaches nothing
 STRAIGHT = 1e-3  # how far the log price may fall along a line where it should rise
 LET_GO = 1e-4  # how far a slope that is held has to rise all the same, for it to be let go
+ALIKE = ("model", "currency", "grade")
 LEAST_NOISE = 0.01  # of residuals in log price, so that a table without noise can be fitted
 
 
@@ -75,7 +77,7 @@ class Regression:
             target=target - centre,
             centre=centre,
             prior=Prior(blocks),
-            weights=np.ones(len(target)),
+            weights=np.where(_slips(table, target), 0.0, 1.0),
             noise=FIRST_NOISE,
             coefficients=np.zeros(matrix.shape[1]),
             days=table["day"].to_numpy() if walks else np.zeros(len(target)),
@@ -133,7 +135,7 @@ class Regression:
     def _weigh(self, known: Mask) -> None:
         left = self.target - self.matrix @ self.coefficients
         size = max(float(1.4826 * np.median(np.abs(left[known]))), LEAST_NOISE)
-        weights = (TAIL + 1) / (TAIL + (left / size) ** 2)
+        weights = np.where(np.abs(left) > SLIP, 0.0, (TAIL + 1) / (TAIL + (left / size) ** 2))
         self.weights = weights / weights[known].mean()
         variance = float((self.weights[known] * left[known] ** 2).mean())
         self.noise = float(np.sqrt(FITTED_NOISE * max(variance, LEAST_NOISE**2)))
@@ -163,6 +165,16 @@ class Regression:
         parts = self.prior.parted(coefficients)
         parts[0] = parts[0] + self.centre  # the base comes first
         return hedonic.Hedonic(blocks=tuple(blocks), coefficients=tuple(parts), until=self.until)
+
+
+def _slips(table: pl.DataFrame, target: Floats) -> Mask:
+    """The rows that are far from the median of their model, currency and grade: before anything is fitted (n,)."""
+    like = [name for name in ALIKE if name in table.columns]
+    if len(like) < len(ALIKE):
+        return np.zeros(len(target), dtype=bool)
+    told = table.select(*like, target=pl.Series(target))
+    far = (pl.col("target") - pl.col("target").median().over(like)).abs() > SLIP
+    return told.select(far & pl.col("model").is_not_null()).to_series().to_numpy()
 
 
 def _key(block: hedonic.Block) -> tuple[object, ...]:

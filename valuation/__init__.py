@@ -11,9 +11,10 @@ The ladder (a module imports only from a lower rung):
     offer  suggestion  trial
     package
     appraiser
+    comparables
     explanation
     resale
-    hedonic
+    hedonic  anchor
     encoding  features
     vocabulary
     ledger

@@ -102,7 +102,7 @@ def test_a_quote_is_promised_kept_and_outlives_promotions_and_damage(
 
         # A damaged version is refused; the one in office goes on.
         damaged = pack(level=2.0)
-        trees = damaged / "trees.lgb"
+        trees = damaged / "trees.json"
         trees.write_bytes(trees.read_bytes()[: trees.stat().st_size // 2])
         assert _promote(home, damaged) == "3"
         _until(lambda: "version refused" in (home / "server.log").read_text())

@@ -84,3 +84,25 @@ def test_the_sellers_page_says_the_same_in_words(client: Any) -> None:
     page = client.post("/check", data=form)
     assert page.status_code == 200
     assert "overpriced" in page.text and "Simulated market" in page.text
+
+
+def test_a_seller_sees_the_nearest_past_sales_and_what_the_device_will_be_worth(client: Any) -> None:
+    query = {"market": "GB", "device_id": "apple-iphone-13-128gb", "grade": "GOOD", "battery_health": 0.9}
+    found = client.get("/v1/comparables", params=query).json()
+    assert len(found["comparables"]) == 5
+    for sale in found["comparables"]:
+        moved = sum(_amount(step["effect"]) for step in sale["adjustments"])
+        assert _amount(sale["price"]) + moved == _amount(sale["adjusted"])
+        assert sale["sold_on"] <= found["as_of"]
+    assert [ahead["days"] for ahead in found["forecast"]] == [30, 60, 90]
+    widths = [_amount(a["resale"]["p90"]) / _amount(a["resale"]["p10"]) for a in found["forecast"]]
+    assert widths == sorted(widths)
+    assert found["simulated"] is True
+
+
+def test_a_query_for_comparables_that_cannot_be_read_is_told_its_field(client: Any) -> None:
+    query = {"market": "GB", "device_id": "apple-iphone-13-128gb", "grade": "SHINY"}
+    answer = client.get("/v1/comparables", params=query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "grade"
+    assert client.get("/v1/comparables", params={**query, "grade": "GOOD", "odd": "1"}).status_code == 422
