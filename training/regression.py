@@ -28,7 +28,7 @@ FIRST_NOISE = 0.12
 SLIP = 1.6  # in log price: five times as much, or a fifth, is a slip or worse, and teaches nothing
 STRAIGHT = 1e-3  # how far the log price may fall along a line where it should rise
 LET_GO = 1e-4  # how far a slope that is held has to rise all the same, for it to be let go
-ALIKE = ("model", "currency", "grade")
+ALIKE = ("currency", "grade", "model")
 LEAST_NOISE = 0.01  # of residuals in log price, so that a table without noise can be fitted
 
 
@@ -168,13 +168,16 @@ class Regression:
 
 
 def _slips(table: pl.DataFrame, target: Floats) -> Mask:
-    """The rows that are far from the median of their model, currency and grade: before anything is fitted (n,)."""
-    like = [name for name in ALIKE if name in table.columns]
-    if len(like) < len(ALIKE):
+    """The rows that are far from the median of their model, before anything is fitted: (n,).
+
+    Currencies and grades are told apart by their medians first.
+    """
+    if not set(ALIKE) <= set(table.columns):
         return np.zeros(len(target), dtype=bool)
-    told = table.select(*like, target=pl.Series(target))
-    far = (pl.col("target") - pl.col("target").median().over(like)).abs() > SLIP
-    return told.select(far & pl.col("model").is_not_null()).to_series().to_numpy()
+    told = table.select(*ALIKE, left=pl.Series(target))
+    for name in ALIKE:
+        told = told.with_columns(pl.col("left") - pl.col("left").median().over(name))
+    return told.select((pl.col("left").abs() > SLIP) & pl.col("model").is_not_null()).to_series().to_numpy()
 
 
 def _key(block: hedonic.Block) -> tuple[object, ...]:
