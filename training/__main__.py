@@ -10,8 +10,9 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from training import devices, intake, inventing, mapping, ratio_study, report, retrain, screen
+from training import devices, intake, inventing, mapping, ratio_study, report, retrain, screen, settings
 from training.registry import Registry
+from training.settings import DEFAULTS, Settings
 from training.simulator import market
 from valuation import ledger, package, trial
 from valuation.appraiser import NAME
@@ -48,6 +49,7 @@ Embargo = Annotated[int, typer.Option(min=0, help="Days before a window that wer
 MaxFaults = Annotated[
     float, typer.Option(min=0, max=1, help="Share of faulty rows above which nothing is trained.")
 ]
+Tuned = Annotated[Path | None, typer.Option(help="Settings that reprise tune wrote.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
@@ -126,6 +128,7 @@ def backtest_(
     embargo_days: Embargo = 0,
     max_faults: MaxFaults = 0.02,
     seed: Seed = 1,
+    tuned: Tuned = None,
 ) -> None:
     """Predict past sales from those before them, and study the errors beside the baselines'."""
     with screen.refusing(), screen.progress() as step:
@@ -139,6 +142,7 @@ def backtest_(
             embargo_days=embargo_days,
             max_fault_share=max_faults,
             seed=seed,
+            settings=_settings(tuned),
         )
         predictions = retrain.rehearse(plan=plan, say=step)
         study = ratio_study.study(predictions)
@@ -166,6 +170,7 @@ def retrain_(
     embargo_days: Embargo = 0,
     max_faults: MaxFaults = 0.02,
     seed: Seed = 1,
+    tuned: Tuned = None,
     home: Home = HERE,
     tracking_uri: Uri = "",
 ) -> None:
@@ -181,6 +186,7 @@ def retrain_(
             embargo_days=embargo_days,
             max_fault_share=max_faults,
             seed=seed,
+            settings=_settings(tuned),
             gated=not no_gate,
         )
         outcome = retrain.retrain(
@@ -188,6 +194,36 @@ def retrain_(
         )
     _tell(plan, outcome)
     raise typer.Exit(0 if outcome.verdict.passed or no_gate else 1)
+
+
+@app.command()
+def tune(
+    sales: Sales,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to search.")] = 10,
+    out_path: Annotated[Path, typer.Option("--out", help="A small file for --tuned.")] = Path("tuned.toml"),
+    map_path: Map = None,
+    as_of: AsOf = None,
+    window_days: WindowDays = 28,
+    max_faults: MaxFaults = 0.02,
+    seed: Seed = 1,
+) -> None:
+    """Search for better settings on past windows; the newest one, which it does not see, judges what it found."""
+    from training import tuning  # optuna takes half a second to import
+
+    with screen.refusing(), screen.progress() as step:
+        read = _read(sales, "sales", map_path, as_of)
+        intake.refuse_above(read, max_faults)
+        found = tuning.search(read=read, window_days=window_days, minutes=minutes, seed=seed, say=step)
+        tuning.write(found=found, path=out_path, title=f"Settings for {sales.name}, found with seed {seed}.")
+    screen.say(f"Pinball loss in log price on {found.n:,} sales that the search did not see:")
+    screen.say(f"  {found.loss:.5f} with what {found.trials} trials found, {found.usual_loss:.5f} as usual")
+    screen.say(
+        f"Written to {out_path}." + ("" if found.better else " The usual settings did as well: leave it out.")
+    )
+
+
+def _settings(tuned: Path | None) -> Settings:
+    return settings.load(tuned) if tuned else DEFAULTS
 
 
 def _tell(plan: retrain.Plan, outcome: retrain.Outcome) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from training import baselines, fitting
+from training.baselines import Baseline
 from valuation import ledger, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.ledger import Attribute
@@ -85,6 +86,7 @@ def run(
     windows: Sequence[Window],
     seed: int,
     fit: Callable[..., Appraiser] = fitting.fit,
+    beside: Mapping[str, Baseline] = baselines.BASELINES,
     progress: Callable[[str], object] = str,
 ) -> pl.DataFrame:
     """Refit before each window and value its sales, beside every baseline that learnt from the same rows.
@@ -101,8 +103,8 @@ def run(
             progress(f"window {count} of {len(windows)}: {scored.height:,} sales from {window.start}")
             known = _known(sales, window, scored)
             appraiser = fit(sales=known, attributes=attributes, as_of=window.start, seed=seed)
-            beside = {name: value(known, scored, attributes) for name, value in baselines.BASELINES.items()}
-            parts.append(_valued(appraiser, scored, window).with_columns(**_series(beside)))
+            valued = {name: value(known, scored, attributes) for name, value in beside.items()}
+            parts.append(_valued(appraiser, scored, window).with_columns(**_series(valued)))
     return _all(parts, windows)
 
 

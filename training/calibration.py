@@ -7,17 +7,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training import regression
+from training.settings import DEFAULTS, Settings
 from valuation import resale
 
 Floats = NDArray[np.float64]
 
-HALF_LIFE_DAYS = 84.0
 FEWEST_EFFECTIVE = 300.0  # effective residuals below which a group borrows those of its parent
 LEAST_SHARE = 0.1  # of the median residual: smaller ones say nothing about the scale
 
 
 def calibrate(
-    *, table: pl.DataFrame, residuals: Floats, doubt: Floats, sales: NDArray[np.int64]
+    *,
+    table: pl.DataFrame,
+    residuals: Floats,
+    doubt: Floats,
+    sales: NDArray[np.int64],
+    settings: Settings = DEFAULTS,
 ) -> resale.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
@@ -25,7 +30,7 @@ def calibrate(
     sales than these.
     """
     age_days = table.select(pl.col("day").max() - pl.col("day")).to_series().to_numpy()
-    weights = np.exp2(-age_days / HALF_LIFE_DAYS)
+    weights = np.exp2(-age_days / settings.half_life_days)
     met = sales > 0
     if met.any():
         residuals = residuals - met * weighed_quantiles(residuals[met], weights[met], np.array([0.5]))

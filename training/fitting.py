@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from training import calibration, growing
 from training.regression import ROUNDS, Regression
+from training.settings import DEFAULTS, Settings
 from valuation import anchor, comparables, explanation, features, hedonic, resale, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.features import Feature
@@ -42,6 +43,7 @@ class Ground:
     table: pl.DataFrame
     target: Floats
     listed: tuple[Feature, ...]
+    settings: Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ def fit(
     seed: int = 1,
     threads: int = 1,
     simulated: bool = False,
+    settings: Settings = DEFAULTS,
     card: Mapping[str, Any] = MappingProxyType({}),
 ) -> Appraiser:
     """Make an appraiser of the good rows of SALES: resale model, vocabulary and card.
@@ -71,7 +74,7 @@ def fit(
     ordered = sales.sort("sold_on", "sale_id")
     devices = vocabulary.of_sales(sales=ordered, attributes=attributes)
     known = vocabulary.complete(devices=ordered, known=vocabulary.facts(known=devices))
-    model, table = _fit_resale(known, attributes, seed, threads)
+    model, table = _fit_resale(known, attributes, settings, seed, threads)
     return Appraiser(
         model=model,
         attributes=attributes,
@@ -85,7 +88,7 @@ def fit(
 
 
 def _fit_resale(
-    sales: pl.DataFrame, attributes: Mapping[str, Attribute], seed: int, threads: int
+    sales: pl.DataFrame, attributes: Mapping[str, Attribute], settings: Settings, seed: int, threads: int
 ) -> tuple[resale.ResaleModel, pl.DataFrame]:
     """Fit the resale model to sales in order of time; tell it, and the features of the sales.
 
@@ -98,7 +101,7 @@ def _fit_resale(
     rng = np.random.default_rng(seed)
     target = sales["price"].log().to_numpy()
     everything = np.ones(table.height, dtype=bool)
-    plain = Regression.lay(table=table, target=target, listed=listed, known=everything)
+    plain = Regression.lay(table=table, target=target, listed=listed, known=everything, tail=settings.tail)
     plain.fit(everything)
     folds = growing.fold(table=table, sales=sales, rng=rng)
     grown, anchors = growing.grow(
@@ -107,6 +110,7 @@ def _fit_resale(
         plain=plain,
         listed=listed,
         folds=folds,
+        settings=settings,
         seed=seed,
         threads=threads,
     )
@@ -114,6 +118,7 @@ def _fit_resale(
         table=table.with_columns(pl.Series(anchor.NAME, anchors)),
         target=target,
         listed=(*listed, anchor.FEATURE),
+        settings=settings,
     )
     final = _lay(ground, everything)
     final.learn(everything, rng=rng)
@@ -124,6 +129,7 @@ def _fit_resale(
         residuals=np.concatenate([r.residuals for r in rehearsals]),
         doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),
+        settings=settings,
     )
     location = resale.Location(
         listed=listed, equation=final.equation, anchor=grown, sales=dict(_counts(table, "model").iter_rows())
@@ -213,4 +219,6 @@ def _counts(table: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def _lay(ground: Ground, known: Mask) -> Regression:
-    return Regression.lay(table=ground.table, target=ground.target, listed=ground.listed, known=known)
+    return Regression.lay(
+        table=ground.table, target=ground.target, listed=ground.listed, known=known, tail=ground.settings.tail
+    )

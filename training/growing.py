@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.regression import Regression
+from training.settings import Settings
 from valuation.anchor import FOLD, Anchor
 from valuation.encoding import Encoded
 from valuation.features import Feature
@@ -24,12 +25,7 @@ MOST_TREES, PATIENCE = 400, 30
 PARAMETERS: Mapping[str, Any] = {
     "objective": "regression",
     "metric": "l1",
-    "learning_rate": 0.1,
-    "num_leaves": 31,
-    "min_data_in_leaf": 10,
     "min_data_per_group": 10,
-    "lambda_l2": 5.0,
-    "feature_fraction": 0.5,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "monotone_constraints_method": "intermediate",
@@ -55,6 +51,7 @@ def grow(
     plain: Regression,
     listed: Sequence[Feature],
     folds: Whole,
+    settings: Settings,
     seed: int,
     threads: int,
 ) -> tuple[Anchor, Floats]:
@@ -70,9 +67,20 @@ def grow(
     goal -= np.median(goal)
     bare = Anchor(seen=seen, trees=(), folds={})
     matrix = bare.matrix(devices=devices)
+    parameters = {
+        **PARAMETERS,
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.least_rows,
+        "lambda_l2": settings.leaf_penalty,
+        "feature_fraction": settings.features,
+        "monotone_constraints": [SIGNS[f.direction] for f in seen],
+        "seed": seed,
+        "num_threads": threads,
+    }
     numbers = np.unique(folds)
     trees = tuple(
-        _grown(seen, matrix, goal, plain.weights, folds == number, seed, threads)
+        _grown(seen, matrix, goal, plain.weights, folds == number, parameters)
         for number in (numbers if len(numbers) > 1 else [])
     )
     dealt = np.searchsorted(numbers, folds)
@@ -88,16 +96,9 @@ def _grown(
     goal: Floats,
     weights: Floats,
     watched: Mask,
-    seed: int,
-    threads: int,
+    parameters: Mapping[str, Any],
 ) -> lgb.Booster:
     """Grow trees on the rows that are not watched, as long as those that are gain from it."""
-    parameters = {
-        **PARAMETERS,
-        "monotone_constraints": [SIGNS[f.direction] for f in seen],
-        "seed": seed,
-        "num_threads": threads,
-    }
     learned = lgb.Dataset(
         matrix[~watched],
         goal[~watched],
@@ -108,5 +109,5 @@ def _grown(
     )
     held = learned.create_valid(matrix[watched], goal[watched], weight=weights[watched])
     stop = lgb.early_stopping(PATIENCE, verbose=False)
-    trees = lgb.train(parameters, learned, MOST_TREES, valid_sets=[held], callbacks=[stop])
+    trees = lgb.train(dict(parameters), learned, MOST_TREES, valid_sets=[held], callbacks=[stop])
     return lgb.Booster(model_str=trees.model_to_string(num_iteration=trees.best_iteration))

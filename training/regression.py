@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from training.settings import DEFAULTS
 from training.solver import Near, Prior, System, design, slopes
 from valuation import encoding, hedonic
 from valuation.features import Feature
@@ -22,7 +23,6 @@ Mask = NDArray[np.bool_]
 ROUNDS, LEARNING_ROUNDS = 4, 8  # of one fit; of one that learns the spreads
 DRAWS = 2
 ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where
-TAIL = 8.0  # degrees of freedom of Student's t, by which a far residual pulls less
 FITTED_NOISE = 2.0  # residuals in the sample have about half the variance of those to come
 FIRST_NOISE = 0.12
 SLIP = 1.6  # in log price: five times as much, or a fifth, is a slip or worse, and teaches nothing
@@ -47,6 +47,7 @@ class Regression:
     noise: float
     coefficients: Floats
     days: Floats  # (n,)
+    tail: float  # degrees of freedom of Student's t, by which a far residual pulls less
     until: float = math.inf  # the last day of the rows that it was fitted to
     near: Near | None = None  # of the last whole fit
 
@@ -59,6 +60,7 @@ class Regression:
         listed: Sequence[Feature],
         known: Mask,
         walks: bool = True,
+        tail: float = DEFAULTS.tail,
     ) -> Regression:
         """Lay out the equation of the known rows, over the days of all."""
         day = table["day"] if walks else None
@@ -80,6 +82,7 @@ class Regression:
             weights=np.where(_slips(table, target), 0.0, 1.0),
             noise=FIRST_NOISE,
             coefficients=np.zeros(matrix.shape[1]),
+            tail=tail,
             days=table["day"].to_numpy() if walks else np.zeros(len(target)),
         )
 
@@ -135,7 +138,7 @@ class Regression:
     def _weigh(self, known: Mask) -> None:
         left = self.target - self.matrix @ self.coefficients
         size = max(float(1.4826 * np.median(np.abs(left[known]))), LEAST_NOISE)
-        weights = np.where(np.abs(left) > SLIP, 0.0, (TAIL + 1) / (TAIL + (left / size) ** 2))
+        weights = np.where(np.abs(left) > SLIP, 0.0, (self.tail + 1) / (self.tail + (left / size) ** 2))
         self.weights = weights / weights[known].mean()
         variance = float((self.weights[known] * left[known] ** 2).mean())
         self.noise = float(np.sqrt(FITTED_NOISE * max(variance, LEAST_NOISE**2)))

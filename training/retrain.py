@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from training import backtest, fitting, gate, intake, ratio_study, report, simulator
 from training.registry import Registry
+from training.settings import DEFAULTS, Settings
 from training.version import Version
 from valuation import package, trial
 from valuation.appraiser import Appraiser
@@ -33,6 +35,7 @@ class Plan:
     embargo_days: int = 0
     max_fault_share: float = 0.02
     seed: int = 1
+    settings: Settings = DEFAULTS
     gated: bool = True
 
     @property
@@ -74,6 +77,7 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
         as_of=_day_after(sales),
         seed=plan.seed,
         simulated=plan.is_simulated,
+        settings=plan.settings,
         card=card(plan=plan, study=study),
     )
     verdict = gate.judge(
@@ -112,6 +116,7 @@ def rehearse(*, plan: Plan, say: Say) -> pl.DataFrame:
         attributes=plan.read.attributes,
         windows=windows,
         seed=plan.seed,
+        fit=partial(fitting.fit, settings=plan.settings),
         progress=say,
     )
 
@@ -128,6 +133,7 @@ def card(*, plan: Plan, study: ratio_study.Study) -> dict[str, Any]:
         "simulated": plan.is_simulated,
         "data_digest": data_digest(paths=plan.paths),
         "seed": plan.seed,
+        "settings": asdict(plan.settings),
         "accuracy_out_of_time": study.to_json()["overall"],
     }
 

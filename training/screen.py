@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training import backtest, fitting, gate, intake, mapping, ratio_study
+from training import backtest, fitting, gate, intake, mapping, ratio_study, settings
 from training.simulator.refusal import SimulatorError
 from training.version import RegistryError, Version
 from valuation import ledger
@@ -29,6 +29,7 @@ REFUSALS = (
     ledger.LedgerError,
     ratio_study.StudyError,
     mapping.MappingError,
+    settings.SettingsError,
     SimulatorError,
     OSError,
 )
