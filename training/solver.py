@@ -188,34 +188,31 @@ def _variance(block: Block, spread: float) -> float:
 class Near:
     """About the inverse of the normal matrix: the block of what stands still, and the bands of the walks."""
 
-    def __init__(
-        self, matrix: sparse.csr_matrix, weights: Floats, prior: Prior, bent: sparse.csr_matrix | None = None
-    ) -> None:
-        """Factorise both blocks; what stands still on some of the rows, where there are very many."""
+    def __init__(self, matrix: sparse.csr_matrix, weights: Floats, prior: Prior) -> None:
+        """Take the block of what stands still from some of the rows, where there are very many."""
         diagonal, beside = prior.precision()
         still = np.concatenate([np.full(block.size, not block.knots) for block in prior.blocks])
         self.still, self.walking = np.flatnonzero(still), np.flatnonzero(~still)
-        self.block = self._factorised(matrix, weights, diagonal, bent)
+        self.gram = self._gram(matrix, weights, diagonal)
         self.band = self._banded(matrix, weights, diagonal, beside) if len(self.walking) else None
 
-    def _factorised(
-        self,
-        matrix: sparse.csr_matrix,
-        weights: Floats,
-        diagonal: Floats,
-        bent: sparse.csr_matrix | None,
-    ) -> tuple[Floats, bool]:
+    def _gram(self, matrix: sparse.csr_matrix, weights: Floats, diagonal: Floats) -> Floats:
         rows = matrix.shape[0]
         chosen = np.unique(np.linspace(0, rows - 1, min(rows, ROWS_TO_FACTORISE)).astype(np.int64))
         part = matrix[chosen][:, self.still]
         weighed = part.T.multiply(weights[chosen] * rows / len(chosen)).tocsr()
-        gram = (weighed @ part).toarray()
+        gram = np.asarray((weighed @ part).toarray())
         gram[np.diag_indices_from(gram)] += diagonal[self.still]
+        return gram
+
+    def bend(self, bent: sparse.csr_matrix | None) -> None:
+        """Factorise the block with these slopes held at zero: they weigh so much that no other will do."""
+        gram = self.gram
         if bent is not None and bent.shape[0]:
             held = bent[:, self.still]
-            gram += BENT * (held.T @ held).toarray()
-        factor, lower = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
-        return np.asarray(factor), bool(lower)
+            gram = gram + BENT * (held.T @ held).toarray()
+        factor, lower = linalg.cho_factor(gram, check_finite=False)
+        self.block = np.asarray(factor), bool(lower)
 
     def _banded(self, matrix: sparse.csr_matrix, weights: Floats, diagonal: Floats, beside: Floats) -> Floats:
         walks = matrix[:, self.walking]
@@ -251,8 +248,9 @@ class System:
         near: Near | None = None,
         bent: sparse.csr_matrix | None = None,
     ) -> None:
-        """Set the equations up, and factorise them where no inverse of similar ones is at hand."""
-        self.near = near or Near(matrix, weights, prior, bent)
+        """Set the equations up, and their inverse where none of similar ones is at hand."""
+        self.near = near or Near(matrix, weights, prior)
+        self.near.bend(bent)
         self.rows = len(weights)
         if bent is not None and bent.shape[0]:
             matrix = sparse.vstack([matrix, bent], format="csr")
