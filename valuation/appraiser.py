@@ -172,7 +172,7 @@ class Appraiser:
 
     def _shares(self, device: Encoded, said: Said, grade: Grade) -> dict[str, float]:
         """What each feature adds to the log price of one device at its grade."""
-        constant, graded = said
+        constant, graded, _ = said
         shares = constant | {name: share[grade : grade + 1] for name, share in graded.items()}
         return {n: float(s[0]) for n, s in self.model.location.split(devices=device, shares=shares).items()}
 

@@ -29,8 +29,8 @@ class Encoded:
         """Repeat all rows this many times, one whole copy after the other."""
         return Encoded(
             rows=self.rows * times,
-            numbers={name: np.tile(values, times) for name, values in self.numbers.items()},
-            codes={name: np.tile(values, times) for name, values in self.codes.items()},
+            numbers={name: np.concatenate([values] * times) for name, values in self.numbers.items()},
+            codes={name: np.concatenate([values] * times) for name, values in self.codes.items()},
         )
 
 

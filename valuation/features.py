@@ -252,8 +252,10 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)
-    told = [f.expr.fill_nan(None) if f.kind == "number" else f.expr for f in listed]
-    return devices.select(
-        *(expr.alias(feature.name) for expr, feature in zip(told, listed, strict=True)),
+    told = devices.select(
+        *(feature.expr.alias(feature.name) for feature in listed),
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
     )
+    if told.height == 1:  # a null and NaN are read alike, and to look for it costs as much as all the rest
+        return told
+    return told.with_columns(pl.col(pl.Float64).fill_nan(None))

@@ -33,9 +33,7 @@ MET, UNMET = "met", "unmet"  # whether a model was ever sold
 SALES, KIND = "sales", "kind"  # the sales of a device's model, and the place of its category in CATEGORIES
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 GRADED = ("grade", "grade_rank")
-Said = tuple[
-    dict[str, Floats], dict[str, Floats]
-]  # by feature: (n,) at any grade, (grades x n,) at every grade
+Said = tuple[dict[str, Floats], dict[str, Floats], Encoded]  # see ResaleModel.said
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 
@@ -248,8 +246,8 @@ class ResaleModel:
 
     def unprojected(self, *, devices: Encoded, said: Said | None = None) -> Floats:
         """Value each device at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
-        constant, graded = said or self.said(devices=devices)
-        every, equation = self._at_every_grade(devices), self.location.equation
+        constant, graded, every = said or self.said(devices=devices)
+        equation = self.location.equation
         doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
         doubt += equation.doubt(devices=every, only=self._graded)
         outcomes = self.spread.outcomes(
@@ -260,11 +258,15 @@ class ResaleModel:
         return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
 
     def said(self, *, devices: Encoded) -> Said:
-        """Tell what the equation says of n devices, by feature: what is so at any grade, and at every grade."""
-        equation = self.location.equation
+        """Tell what the equation says of n devices, by feature: (n,) at any grade, and (grades x n,) at every grade.
+
+        With them come the devices at every grade, worst first.
+        """
+        equation, every = self.location.equation, self._at_every_grade(devices)
         return (
             equation.contributions(devices=devices, but=self._graded),
-            equation.contributions(devices=self._at_every_grade(devices), only=self._graded),
+            equation.contributions(devices=every, only=self._graded),
+            every,
         )
 
     @cached_property
