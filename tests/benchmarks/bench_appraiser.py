@@ -25,14 +25,14 @@ from valuation import ledger, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.grades import Grade
 
-SALES, BATCH, ASKED = 60_000, 1_000_000, 500
+SALES, BATCH, ASKED = 40_000, 1_000_000, 500
 TOLD = ("category", "brand", "model", "storage_gb", "battery_health", "carrier_locked")
 
 
 @pytest.fixture(scope="module")
 def sales() -> pl.DataFrame:
     invented = market.simulate(sales=SALES, seed=3)
-    return ledger.audit(frame=invented, contract=ledger.SALES, as_of=None).good
+    return ledger.audit(frame=invented.sales, contract=ledger.SALES, as_of=None).good
 
 
 @pytest.fixture(scope="module")
