@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ def calibrate(
     inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
     known = np.ones(table.height, dtype=bool)
     line = regression.Regression.lay(
-        table=inputs, target=target, listed=resale.SPREAD_FEATURES, known=known, walks=False
+        table=inputs, target=target, listed=resale.SPREAD_FEATURES, known=known, walks=False, slip=math.inf
     )
     line.fit(known)
     scale = line.equation

@@ -48,6 +48,7 @@ class Regression:
     coefficients: Floats
     days: Floats  # (n,)
     tail: float  # degrees of freedom of Student's t, by which a far residual pulls less
+    slip: float  # the residual from which a row teaches nothing
     until: float = math.inf  # the last day of the rows that it was fitted to
     near: Near | None = None  # of the last whole fit
 
@@ -61,6 +62,7 @@ class Regression:
         known: Mask,
         walks: bool = True,
         tail: float = DEFAULTS.tail,
+        slip: float = SLIP,
     ) -> Regression:
         """Lay out the equation of the known rows, over the days of all."""
         day = table["day"] if walks else None
@@ -83,6 +85,7 @@ class Regression:
             noise=FIRST_NOISE,
             coefficients=np.zeros(matrix.shape[1]),
             tail=tail,
+            slip=slip,
             days=table["day"].to_numpy() if walks else np.zeros(len(target)),
         )
 
@@ -138,7 +141,7 @@ class Regression:
     def _weigh(self, known: Mask) -> None:
         left = self.target - self.matrix @ self.coefficients
         size = max(float(1.4826 * np.median(np.abs(left[known]))), LEAST_NOISE)
-        weights = np.where(np.abs(left) > SLIP, 0.0, (self.tail + 1) / (self.tail + (left / size) ** 2))
+        weights = np.where(np.abs(left) > self.slip, 0.0, (self.tail + 1) / (self.tail + (left / size) ** 2))
         self.weights = weights / weights[known].mean()
         variance = float((self.weights[known] * left[known] ** 2).mean())
         self.noise = float(np.sqrt(FITTED_NOISE * max(variance, LEAST_NOISE**2)))
