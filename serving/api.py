@@ -198,7 +198,7 @@ def _add_comparables(routes: APIRouter, desk: Desk) -> None:
     )
     async def list_comparables(request: Request, ask: Annotated[asks.ComparablesAsk, Query()]) -> Response:
         """Show the nearest past sales of a device, what differs in money, and its value in 30, 60 and 90 days."""
-        return _json(desk.comparables(ask=ask, request_id=request_id(request)))
+        return _json(await desk.comparables(ask=ask, request_id=request_id(request)))
 
 
 def malformed(error: RequestValidationError) -> Refusal:

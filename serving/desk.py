@@ -146,8 +146,8 @@ class Desk:
             heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
         )
 
-    def comparables(self, *, ask: asks.ComparablesAsk, request_id: str) -> replies.Comparables:
-        """Find the past sales nearest to a device, and tell what it will sell for later."""
+    async def comparables(self, *, ask: asks.ComparablesAsk, request_id: str) -> replies.Comparables:
+        """Find the past sales nearest to a device, and tell what it will sell for later; beside other answers."""
         terms, incumbent = self.priced(ask.market), self.incumbent
         unit = asks.Unit(
             device=asks.KnownDevice(device_id=ask.device_id),
@@ -166,8 +166,8 @@ class Desk:
         return letters.comparables(
             device=asked.name,
             appraisal=appraisal,
-            forecast=incumbent.appraiser.forecast(**told),
-            found=incumbent.appraiser.comparables(**told),
+            forecast=await run_in_threadpool(incumbent.appraiser.forecast, **told),
+            found=await run_in_threadpool(incumbent.appraiser.comparables, **told),
             heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
         )
 

@@ -10,7 +10,7 @@ from serving import asks, replies
 from serving.champion import Incumbent
 from serving.quotes import Quote, new_id
 from valuation import money
-from valuation.appraisal import Appraisal, Value
+from valuation.appraisal import Appraisal, Effect, Value
 from valuation.catalogue import Variant
 from valuation.comparables import Comparable
 from valuation.grades import Assessment, Grade, Reason, Wear
@@ -156,11 +156,7 @@ def comparables(
 
 
 def _comparable(sale: Comparable, currency: str) -> replies.Comparable:
-    """One past sale; what rounding leaves over goes to the first adjustment."""
     price, adjusted = (money.nearest_minor(amount, currency) for amount in (sale.price, sale.adjusted))
-    minors = [money.nearest_minor(effect.amount, currency) for effect in sale.adjustments]
-    if minors:
-        minors[0] += adjusted - price - sum(minors)
     name = Variant(device_id="", category="", brand=sale.brand, model=sale.model, storage_gb=sale.storage_gb)
     return replies.Comparable(
         sold_on=sale.sold_on,
@@ -168,11 +164,8 @@ def _comparable(sale: Comparable, currency: str) -> replies.Comparable:
         device=name.name,
         grade=sale.grade,
         price=_money(Money(price, currency)),
-        adjustments=[
-            replies.Effect(feature=effect.feature, effect=_money(Money(minor, currency)))
-            for effect, minor in zip(sale.adjustments, minors, strict=True)
-        ],
-        adjusted=_money(Money(price + sum(minors), currency)),
+        adjustments=_effects(sale.adjustments, adjusted - price, currency),
+        adjusted=_money(Money(adjusted, currency)),
     )
 
 
@@ -244,14 +237,18 @@ def _confidence(appraisal: Appraisal) -> replies.Confidence:
 
 
 def _explanation(appraisal: Appraisal) -> list[replies.Effect]:
-    """The effects in money; what rounding leaves over goes to the first, so that they sum to the median."""
-    currency = appraisal.currency
-    minors = [money.nearest_minor(effect.amount, currency) for effect in appraisal.effects]
+    value = money.nearest_minor(appraisal.value.p50, appraisal.currency)
+    return _effects(appraisal.effects, value, appraisal.currency)
+
+
+def _effects(effects: Sequence[Effect], total: int, currency: str) -> list[replies.Effect]:
+    """Write effects in money; what rounding leaves over goes to the first, so that they sum to `total` minor units."""
+    minors = [money.nearest_minor(effect.amount, currency) for effect in effects]
     if minors:
-        minors[0] += money.nearest_minor(appraisal.value.p50, currency) - sum(minors)
+        minors[0] += total - sum(minors)
     return [
         replies.Effect(feature=effect.feature, effect=_money(Money(minor, currency)))
-        for effect, minor in zip(appraisal.effects, minors, strict=True)
+        for effect, minor in zip(effects, minors, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training import regression
 from training.settings import DEFAULTS, Settings
-from valuation import resale
+from valuation import spread
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def calibrate(
     doubt: Floats,
     sales: NDArray[np.int64],
     settings: Settings = DEFAULTS,
-) -> resale.Spread:
+) -> spread.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
     The median of those whose model was met is taken off: where the market stands is the walks' to say, from newer
@@ -38,15 +38,15 @@ def calibrate(
         residuals = residuals - met * weighed_quantiles(residuals[met], weights[met], np.array([0.5]))
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
-    inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
+    inputs = spread.spread_table(table=table, doubt=doubt, sales=sales)
     known = np.ones(table.height, dtype=bool)
     line = regression.Regression.lay(
-        table=inputs, target=target, listed=resale.SPREAD_FEATURES, known=known, walks=False, slip=math.inf
+        table=inputs, target=target, listed=spread.SPREAD_FEATURES, known=known, walks=False, slip=math.inf
     )
     line.fit(known)
     scale = line.equation
     scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
-    return resale.Spread(scale=scale, grids=_grids(table, scaled, weights, met))
+    return spread.Spread(scale=scale, grids=_grids(table, scaled, weights, met))
 
 
 def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np.bool_]) -> dict[str, Floats]:
@@ -65,17 +65,17 @@ def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np
         group = str(key)
         values, mass = part["scaled"].to_numpy(), part["weight"].to_numpy()
         effective = mass.sum() ** 2 / (mass**2).sum()
-        if group in ("", resale.UNMET) or effective >= FEWEST_EFFECTIVE:
+        if group in ("", spread.UNMET) or effective >= FEWEST_EFFECTIVE:
             middle = (
-                0.0 if group.startswith(resale.UNMET) else weighed_quantiles(values, mass, np.array([0.5]))
+                0.0 if group.startswith(spread.UNMET) else weighed_quantiles(values, mass, np.array([0.5]))
             )
-            grids[group] = weighed_quantiles(values - middle, mass, widened(resale.GRID, effective))
+            grids[group] = weighed_quantiles(values - middle, mass, widened(spread.GRID, effective))
     return grids
 
 
 def _group_lists() -> pl.Expr:
-    """List the groups of each row as resale.groups does, but that the last are of those who were met."""
-    grade, unmet = pl.col("grade_rank").cast(pl.String), pl.lit(resale.UNMET)
+    """List the groups of each row as spread.groups does, but that the last are of those who were met."""
+    grade, unmet = pl.col("grade_rank").cast(pl.String), pl.lit(spread.UNMET)
     narrow = pl.concat_str("category", grade, separator="|"), pl.concat_str(unmet, "category", separator="|")
     return (
         pl.when("met")

@@ -12,7 +12,7 @@ from training import mapping as mappings
 from valuation import grades, ledger
 from valuation.appraiser import Appraiser
 from valuation.grades import Condition
-from valuation.resale import OUTCOMES
+from valuation.spread import OUTCOMES
 
 ANSWERS = (*OUTCOMES, "basis", "comparables", "fault")
 _SOLD_AS = {condition.value: grades.sold_as(condition).name for condition in Condition}

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from training.layout import layout
 from training.settings import DEFAULTS
 from training.solver import Near, Prior, System, design, slopes
 from valuation import encoding, hedonic
@@ -67,7 +68,7 @@ class Regression:
         """Lay out the equation of the known rows, over the days of all."""
         day = table["day"] if walks else None
         days = (int(day.min()), int(day.max())) if day is not None else None  # type: ignore[arg-type]
-        blocks = hedonic.layout(table=table.filter(known), listed=listed, days=days)
+        blocks = layout(table=table.filter(known), listed=listed, days=days)
         codes = hedonic.members(blocks)
         devices = encoding.encode(table=table, members=codes)
         matrix = design(devices=devices, blocks=blocks, codes=codes)

@@ -73,12 +73,8 @@ def slopes(
 
 def _combined(devices: Encoded, terms: Sequence[Block], codes: dict[str, dict[str, int]]) -> Whole:
     """Which rows of each block come together in a slope, once each; the one after the last for none: (m, blocks)."""
-    rows = [
-        np.where(block.present(devices)[:, 0] > 0, row, len(block.members)) if block.missing else row
-        for block in terms
-        for row in [Rows(block, codes).of(devices)]
-    ]
-    met = pl.DataFrame({str(place): row for place, row in enumerate(rows)}).unique(maintain_order=True)
+    rows = {str(place): Rows(block, codes).of(devices) for place, block in enumerate(terms)}
+    met = pl.DataFrame(rows).unique(maintain_order=True)
     return np.vstack([[0, *(len(block.members) for block in terms[1:])], met.to_numpy()])
 
 

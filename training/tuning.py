@@ -94,10 +94,6 @@ def write(*, found: Found, path: Path, title: str) -> None:
         f"# {title}",
         f"# {found.trials} trials. Pinball loss in log price on the {found.n:,} sales of the last window, which the",
         f"# search did not see: {found.loss:.5f} with these settings, {found.usual_loss:.5f} with the usual ones.",
-        *(f"{name} = {_rounded(value)}" for name, value in asdict(found.settings).items()),
+        *(f"{name} = {value:.4g}" for name, value in asdict(found.settings).items()),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _rounded(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}" if value != int(value) else f"{value:.1f}"

@@ -14,7 +14,8 @@ The ladder (a module imports only from a lower rung):
     comparables
     explanation
     resale
-    hedonic  anchor
+    spread  anchor
+    hedonic
     encoding  features
     vocabulary
     ledger

@@ -17,7 +17,8 @@ from valuation.comparables import Comparable
 from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
-from valuation.resale import BASES, OUTCOMES, SALES, ResaleModel, Said
+from valuation.resale import BASES, ResaleModel, Said
+from valuation.spread import OUTCOMES, SALES
 
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000

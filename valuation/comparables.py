@@ -69,8 +69,7 @@ def nearest(
 ) -> tuple[Comparable, ...]:
     """Choose the sales that need the least adjustment, of some past ones (n).
 
-    `theirs` and `own` are log contributions by feature: (n,) of theirs. The adjustments in logs are turned into money
-    by the logarithmic mean, so they add up whatever their order.
+    `theirs` and `own` are log contributions by feature: (n,) of theirs.
     """
     logs: dict[str, Floats] = {}
     for name, share in theirs.items():
@@ -86,13 +85,12 @@ def nearest(
 
 
 def _adjusted(sale: Mapping[str, object], logs: Mapping[str, float]) -> Comparable:
-    price, total = float(sale["price"]), math.fsum(logs.values())  # type: ignore[arg-type]
-    adjusted = price * math.exp(total)
-    mean = (adjusted - price) / total if abs(total) > 1e-12 else price
+    price = float(sale["price"])  # type: ignore[arg-type]
+    adjusted = price * math.exp(math.fsum(logs.values()))
     return Comparable(
         **{name: sale[name] for name in ("market", "brand", "model", "storage_gb", "grade")},  # type: ignore[arg-type]
         sold_on=sale["on"],  # type: ignore[arg-type]
         price=price,
-        adjustments=tuple(Effect(feature=g, amount=mean * log) for g, log in logs.items() if log),
+        adjustments=explanation.in_money(logs=logs, start=price, end=adjusted),
         adjusted=adjusted,
     )

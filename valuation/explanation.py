@@ -47,19 +47,23 @@ def effects(
 ) -> tuple[Effect, ...]:
     """Split `value`, in major units, into the typical device of the market and the effect of each group of features.
 
-    `shares` are log contributions, by feature. They are turned into money by the logarithmic mean (LMDI-I, B. W. Ang
-    2005), so the effects sum to `value` whatever their order. What calibration and the ladder add counts as one of the
-    group `rest`.
+    `shares` are log contributions, by feature. The effects sum to `value`; what calibration and the ladder add counts
+    as one of the group `rest`.
     """
     logs, base = _grouped(shares, centres)
     logs[rest] = logs.get(rest, 0.0) + math.log(value) - base - sum(logs.values())
     typical = math.exp(base)
-    distance = math.log(value) - base
-    mean = (value - typical) / distance if abs(distance) > 1e-12 else value
-    return (
-        Effect(feature=TYPICAL, amount=typical),
-        *(Effect(feature=name, amount=mean * log) for name, log in logs.items()),
-    )
+    return (Effect(feature=TYPICAL, amount=typical), *in_money(logs=logs, start=typical, end=value))
+
+
+def in_money(*, logs: Mapping[str, float], start: float, end: float) -> tuple[Effect, ...]:
+    """Turn steps in log price from `start` to `end` into money that adds up to the way between them.
+
+    By the logarithmic mean (LMDI-I, B. W. Ang 2005), so the order of the steps does not matter.
+    """
+    way = math.log(end / start)
+    mean = (end - start) / way if abs(way) > 1e-12 else end
+    return tuple(Effect(feature=name, amount=mean * log) for name, log in logs.items())
 
 
 def _grouped(shares: Mapping[str, float], centres: Mapping[str, float]) -> tuple[dict[str, float], float]:

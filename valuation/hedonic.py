@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -21,30 +21,13 @@ from numpy.typing import NDArray
 
 from valuation import encoding
 from valuation.encoding import Encoded
-from valuation.features import Feature
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-FEWEST_SALES_OF_A_MEMBER = 2
-MOST_MEMBERS = 2500  # of one category: the rest share the effect of the unknown
 DAYS_PER_WEEK = 7
 MANY = 2_000  # devices, above which it pays to look for combinations that come again
-MISSING = 0.1  # prior sd of what an untold number says
 BASE, MARKET_NOW = "base", "market_now"  # what the intercept and the walks add
-FREE = 1e3  # the prior sd of what is not pooled
-PAIRS = {("market", "brand"): 0.03, ("market", "category"): 0.05}  # sd of the levels of pairs, in log price
-WALKS = {  # by what, the days from knot to knot, and the sd of a week's step in log price
-    (): (7, 0.004),
-    ("category",): (7, 0.004),
-    ("market",): (7, 0.005),
-    ("market", "category"): (7, 0.006),
-    ("brand",): (14, 0.002),
-    ("brand", "category"): (14, 0.002),
-    ("model",): (14, 0.006),
-}
-
-Members = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,109 +94,6 @@ def segments(*, values: Floats, block: Block) -> Floats:
     return np.asarray((np.minimum(np.maximum(x, low), high) - low) / block.unit)
 
 
-def layout(
-    *, table: pl.DataFrame, listed: Sequence[Feature], days: tuple[int, int] | None = None
-) -> tuple[Block, ...]:
-    """Lay the equation out for these features as the table shows them: its members, its missing values, its ranges.
-
-    Walks run over `days`, first and last; without, there are none, and no pairs. Blocks of one number follow each
-    other, the one that all share first.
-    """
-    categories = [f for f in listed if f.kind == "category"]
-    known: Members = {(f.name,): _often(table, (f.name,)) for f in categories}
-    blocks = [Block(feature=BASE, spread=FREE)]
-    blocks += [_levels(f.name, (f.name,), known, f.spread) for f in categories if f.spread]
-    span = (days[1] - days[0] if days else 0) + 1
-    for feature in listed:
-        if feature.kind == "number" and span > feature.needs_days:
-            blocks.extend(_lines(feature, table, known))
-    blocks += [_worn(f, blocks) for f in listed if f.wears_with and table[f.name].null_count()]
-    blocks.sort(key=lambda block: block.number)
-    if days:
-        crossed: list[tuple[str, ...]] = [*PAIRS, *WALKS]
-        for by in [by for by in crossed if set(by) <= {f.name for f in categories}]:
-            known.setdefault(by, _often(table, by))
-        known = {by: found for by, found in known.items() if _tells_apart(by, known)}
-        blocks += [_levels(by[0], by, known, spread) for by, spread in PAIRS.items() if by in known]
-        blocks += [_walk(by, known[by], days) for by in WALKS if by in known]
-    return tuple(block for block in blocks if block.size)
-
-
-def _tells_apart(by: tuple[str, ...], known: Members) -> bool:
-    """Whether pairs tell more sales apart than their halves: with one market, a walk by market is that of all."""
-    return not by or all(
-        len(known[by]) > len(known.get(half, ((),))) for half in ((), *((b,) for b in by)) if half != by
-    )
-
-
-def _often(table: pl.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    if not by:
-        return ((),)
-    counts = (
-        table.select(by)
-        .drop_nulls()
-        .group_by(by)
-        .len()
-        .sort("len", *by, descending=[True, *(False for _ in by)])
-    )
-    kept = counts.filter(pl.col("len") >= FEWEST_SALES_OF_A_MEMBER).head(MOST_MEMBERS)
-    return tuple(sorted(kept.select(by).iter_rows()))
-
-
-def _levels(feature: str, by: tuple[str, ...], known: Members, spread: float) -> Block:
-    return Block(feature=feature, by=by, members=known[by], spread=spread)
-
-
-def _lines(feature: Feature, table: pl.DataFrame, known: Members) -> list[Block]:
-    values = table[feature.name]
-    told = values.drop_nulls().to_numpy()
-    if len(np.unique(told)) < 2:
-        return []
-    shared = Block(
-        feature=feature.name,
-        number=feature.name,
-        spread=feature.spread,
-        sign={"+": 1, "-": -1, "none": 0}[feature.direction],
-        edges=feature.knots or (float(told.min()), float(told.max())),
-        fill=float(np.median(told)),
-        unit=1.0 if feature.knots else float(told.std()),
-    )
-    whole = (shared.edges[0], shared.edges[-1])
-    lines = [shared]
-    lines += [_part(shared, by, known, spread, shared.edges) for by, spread in feature.varies_by.items()]
-    lines += [_part(shared, by, known, spread, whole) for by, spread in feature.tilts_by.items()]
-    if values.null_count():
-        lines += _missing(feature, known)
-    return lines
-
-
-def _part(shared: Block, by: str, known: Members, spread: float, edges: tuple[float, ...]) -> Block:
-    return replace(shared, by=(by,), members=known[by,], spread=spread, edges=edges)
-
-
-def _missing(feature: Feature, known: Members) -> list[Block]:
-    """What it says of a device that a number is not told: a level, and how that moves with another number."""
-    here = Block(feature=feature.name, missing=feature.name, spread=MISSING)
-    return [here] + [
-        replace(here, by=(by,), members=known[by,], spread=MISSING / 2) for by in feature.varies_by
-    ]
-
-
-def _worn(feature: Feature, blocks: Sequence[Block]) -> Block:
-    """The line of the number that `feature` usually moves with, for the rows where it is not told itself."""
-    shared = next(block for block in blocks if block.number == feature.wears_with)
-    edges = (shared.edges[0], shared.edges[-1])
-    return replace(shared, missing=feature.name, edges=edges, spread=MISSING / 2, sign=0)
-
-
-def _walk(by: tuple[str, ...], members: tuple[tuple[str, ...], ...], days: tuple[int, int]) -> Block:
-    step, spread = WALKS[by]
-    knots = max(2, math.ceil((days[1] - days[0]) / step) + 1)
-    return Block(
-        feature=MARKET_NOW, by=by, members=members, spread=spread, start=days[0], step_days=step, knots=knots
-    )
-
-
 def members(blocks: Sequence[Block]) -> dict[str, dict[str, int]]:
     """Number the members of each category: the codes that devices are encoded with."""
     words: dict[str, set[str]] = {}
@@ -229,7 +109,7 @@ class Rows:
     """Tells which row of a block's coefficients is each device's."""
 
     def __init__(self, block: Block, codes: Mapping[str, Mapping[str, int]]) -> None:
-        self.by = block.by
+        self.by, self.missing, self.none = block.by, block.missing, len(block.members)
         self.sizes = tuple(len(codes[category]) + 1 for category in block.by)
         self.table = np.full(math.prod(self.sizes), len(block.members), dtype=np.int64)
         for row, member in enumerate(block.members):
@@ -242,10 +122,14 @@ class Rows:
         return cell
 
     def of(self, devices: Encoded) -> Whole:
-        """The row of each device, that after the last where it belongs to no member: (n,)."""
-        if not self.by:
-            return np.zeros(devices.rows, dtype=np.int64)
-        return np.asarray(self.table[self._cell([devices.codes[category] for category in self.by])])
+        """The row of each device, that after the last where it belongs to no member or the term is not there: (n,)."""
+        if self.by:
+            found = self.table[self._cell([devices.codes[category] for category in self.by])]
+        else:
+            found = np.zeros(devices.rows, dtype=np.int64)
+        if self.missing:
+            found = np.where(np.isnan(devices.numbers[self.missing]), found, self.none)
+        return np.asarray(found)
 
 
 Term = tuple[Block, Rows, Floats]
@@ -299,8 +183,8 @@ class Hedonic:
                 shares[number] = shares.get(number, 0.0) + _line(devices, terms)
             else:
                 block, rows, values = terms[0]
-                share = _walked if block.knots else _level
-                shares[feature] = shares.get(feature, 0.0) + share(devices, block, rows, values)
+                part = _walked(devices, *terms[0]) if block.knots else values[rows.of(devices), 0]
+                shares[feature] = shares.get(feature, 0.0) + part
         return shares
 
     @cached_property
@@ -346,7 +230,7 @@ class Hedonic:
 def _line(devices: Encoded, terms: Sequence[Term]) -> Floats:
     """What the lines of one number add: (n,). No slope has the wrong sign."""
     shared = terms[0][0]
-    rows = [_row(devices, block, rows) for block, rows, _ in terms]
+    rows = [rows.of(devices) for _, rows, _ in terms]
     inverse: Any = slice(None)
     if devices.rows > MANY:
         rows, inverse = _once(rows, [len(values) for _, _, values in terms])
@@ -358,14 +242,6 @@ def _line(devices: Encoded, terms: Sequence[Term]) -> Floats:
     return np.asarray(np.einsum("ij,ij->i", slopes[inverse], shared.heights(devices)))
 
 
-def _row(devices: Encoded, block: Block, rows: Rows) -> Whole:
-    """Which row of the coefficients each device has, that of zeros where the term is not there: (n,)."""
-    found = rows.of(devices)
-    if not block.missing:
-        return found
-    return np.where(np.isnan(devices.numbers[block.missing]), found, len(block.members))
-
-
 def _once(rows: Sequence[Whole], sizes: Sequence[int]) -> tuple[list[Whole], Whole]:
     """Every combination of rows that there is once, and which of them is each device's."""
     key = np.zeros(len(rows[0]), dtype=np.int64)
@@ -373,11 +249,6 @@ def _once(rows: Sequence[Whole], sizes: Sequence[int]) -> tuple[list[Whole], Who
         key = key * size + row
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     return [row[first] for row in rows], inverse
-
-
-def _level(devices: Encoded, block: Block, rows: Rows, values: Floats) -> Floats:
-    level = values[rows.of(devices), 0]
-    return np.asarray(level * block.present(devices)[:, 0] if block.missing else level)
 
 
 def _walked(devices: Encoded, block: Block, rows: Rows, values: Floats) -> Floats:

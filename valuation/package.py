@@ -25,6 +25,7 @@ from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
 from valuation.hedonic import Block, Hedonic
 from valuation.ledger import Attribute
+from valuation.spread import Spread
 
 FORMAT = 3
 MANIFEST = "manifest.json"
@@ -234,7 +235,7 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         sales=model["sales"],
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
-    spread = resale.Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)
+    spread = Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)
     return Appraiser(
         model=resale.ResaleModel(location=location, spread=spread),
         attributes=attributes,

@@ -16,7 +16,7 @@ import polars as pl
 from valuation import ledger, package
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
-from valuation.resale import OUTCOMES
+from valuation.spread import OUTCOMES
 
 TOLERANCE = 1e-6  # relative: the same trees on another machine
 LONGEST_COMPLAINT = 500  # characters

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from training import calibration
-from valuation import resale
+from valuation import spread
 from valuation.encoding import Encoded
-from valuation.resale import GRID, OUTCOMES
+from valuation.spread import GRID, OUTCOMES
 
 N = 6_000
 
@@ -30,31 +30,31 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarra
     return table, rng.normal(0, spread), np.zeros(N), rng.integers(1, 100, N)
 
 
-def intervals(spread: resale.Spread, table: pl.DataFrame, doubt: np.ndarray, sales: np.ndarray) -> np.ndarray:
+def intervals(fitted: spread.Spread, table: pl.DataFrame, doubt: np.ndarray, sales: np.ndarray) -> np.ndarray:
     """The logs of the p05 and p95 of each row around a log price of 0."""
-    inputs = resale.spread_table(table=table, doubt=doubt, sales=sales)
-    scale = spread.predict(devices=spread.scale.encode(table=inputs))
+    inputs = spread.spread_table(table=table, doubt=doubt, sales=sales)
+    scale = fitted.predict(devices=fitted.scale.encode(table=inputs))
     devices = Encoded(
         rows=N,
         numbers={"grade_rank": table["grade_rank"].to_numpy()},
         codes={
-            resale.SALES: sales,
-            resale.KIND: np.array([resale.PLACES[word] for word in table["category"]]),
+            spread.SALES: sales,
+            spread.KIND: np.array([spread.PLACES[word] for word in table["category"]]),
         },
     )
-    found = spread.outcomes(centre=np.zeros(N), scale=scale, devices=devices)
+    found = fitted.outcomes(centre=np.zeros(N), scale=scale, devices=devices)
     return np.log(found[:, [OUTCOMES.index("p05"), OUTCOMES.index("p95")]]).T
 
 
-def group(spread: resale.Spread, category: str, grade: int, *, met: bool = True) -> str:
-    return list(spread.grids)[spread.group[int(met), resale.PLACES[category], grade]]
+def group(fitted: spread.Spread, category: str, grade: int, *, met: bool = True) -> str:
+    return list(fitted.grids)[fitted.group[int(met), spread.PLACES[category], grade]]
 
 
 def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> None:
     table, residuals, doubt, sales = invented(1)
-    spread = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    fitted = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
     table, residuals, doubt, sales = invented(2)
-    low, high = intervals(spread, table, doubt, sales)
+    low, high = intervals(fitted, table, doubt, sales)
     inside = (low <= residuals) & (residuals <= high)
     for grade in range(6):
         rows = (table["grade_rank"] == grade).to_numpy()
@@ -63,44 +63,44 @@ def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> N
 
 def test_the_median_residual_is_no_part_of_the_spread() -> None:
     table, residuals, doubt, sales = invented(1)
-    spread = calibration.calibrate(table=table, residuals=residuals + 0.7, doubt=doubt, sales=sales)
-    assert np.interp(0.5, GRID, spread.grids[""]) == pytest.approx(0.0, abs=0.1)
+    fitted = calibration.calibrate(table=table, residuals=residuals + 0.7, doubt=doubt, sales=sales)
+    assert np.interp(0.5, GRID, fitted.grids[""]) == pytest.approx(0.0, abs=0.1)
 
 
 def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
     table, residuals, doubt, sales = invented(1)
     rare = table.with_columns(grade_rank=pl.when(pl.int_range(N) < 30).then(5.0).otherwise(2.0))
-    spread = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
-    assert "laptop|5" not in spread.grids
-    assert group(spread, "laptop", 5) == "laptop"
-    assert group(spread, "console", 5) == ""
+    fitted = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
+    assert "laptop|5" not in fitted.grids
+    assert group(fitted, "laptop", 5) == "laptop"
+    assert group(fitted, "console", 5) == ""
 
 
 def test_models_that_were_never_met_have_residuals_of_their_own() -> None:
     table, residuals, doubt, sales = invented(1)
     unmet = np.arange(N) % 3 == 0
-    spread = calibration.calibrate(
+    fitted = calibration.calibrate(
         table=table,
         residuals=np.where(unmet, np.sign(residuals), residuals),
         doubt=doubt,
         sales=np.where(unmet, 0, sales),
     )
-    assert group(spread, "laptop", 2, met=False) == "unmet|laptop"
-    assert group(spread, "console", 2, met=False) == "unmet"
-    assert np.abs(spread.grids["unmet|laptop"]).std() < np.abs(spread.grids["laptop|2"]).std()
+    assert group(fitted, "laptop", 2, met=False) == "unmet|laptop"
+    assert group(fitted, "console", 2, met=False) == "unmet"
+    assert np.abs(fitted.grids["unmet|laptop"]).std() < np.abs(fitted.grids["laptop|2"]).std()
 
 
 def test_the_mean_of_a_value_is_that_of_its_whole_distribution() -> None:
     table, residuals, doubt, sales = invented(1)
-    spread = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    fitted = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
     devices = Encoded(
         rows=3,
         numbers={"grade_rank": np.full(3, 2.0)},
-        codes={resale.SALES: np.ones(3, dtype=int), resale.KIND: np.zeros(3, dtype=int)},
+        codes={spread.SALES: np.ones(3, dtype=int), spread.KIND: np.zeros(3, dtype=int)},
     )
     scale = np.array([0.01, 0.2, 1.0])
-    found = spread.outcomes(centre=np.ones(3), scale=scale, devices=devices)[:, OUTCOMES.index("mean")]
-    grid = list(spread.grids.values())[spread.group[1, 0, 2]]
+    found = fitted.outcomes(centre=np.ones(3), scale=scale, devices=devices)[:, OUTCOMES.index("mean")]
+    grid = list(fitted.grids.values())[fitted.group[1, 0, 2]]
     assert found == pytest.approx(np.exp(1 + scale[:, None] * grid).mean(axis=1), rel=1e-3)
 
 

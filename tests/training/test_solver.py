@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from training.layout import layout
 from training.solver import Prior, System, design, slopes
 from valuation import encoding, hedonic
 from valuation.features import Feature
@@ -38,7 +39,7 @@ def table() -> pl.DataFrame:
 
 @pytest.fixture
 def blocks(table: pl.DataFrame) -> tuple[hedonic.Block, ...]:
-    return hedonic.layout(table=table, listed=LISTED, days=(0, 59))
+    return layout(table=table, listed=LISTED, days=(0, 59))
 
 
 @pytest.fixture

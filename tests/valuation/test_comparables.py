@@ -63,3 +63,10 @@ def test_what_is_further_ahead_is_less_sure(appraiser: Appraiser, ask) -> None:
     ahead = appraiser.forecast(**ask)
     assert list(ahead) == [30, 60, 90]
     assert now.fsd < ahead[30].fsd < ahead[60].fsd < ahead[90].fsd
+
+
+def test_before_the_first_sale_there_is_nothing_to_compare(
+    appraiser: Appraiser, ask, sales: pl.DataFrame
+) -> None:
+    before = sales["sold_on"].min() - timedelta(days=1)
+    assert appraiser.comparables(**{**ask, "on": before}) == ()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from valuation import hedonic
+from training.layout import layout
 from valuation.features import Feature
 from valuation.hedonic import Hedonic
 
@@ -41,7 +41,7 @@ DAYS = (0, 28)
 def drawn(seed: int = 1) -> Hedonic:
     """An equation with coefficients of any sign."""
     rng = np.random.default_rng(seed)
-    blocks = hedonic.layout(table=TABLE, listed=LISTED, days=DAYS)
+    blocks = layout(table=TABLE, listed=LISTED, days=DAYS)
     values = tuple(rng.normal(size=(len(block.members), block.width)) for block in blocks)
     return Hedonic(blocks=blocks, coefficients=values, until=28)
 
@@ -107,13 +107,13 @@ def test_doubt_grows_with_the_days_since_the_last_that_is_known() -> None:
 
 def test_a_member_sold_once_has_no_effect_of_its_own() -> None:
     table = pl.concat([TABLE, TABLE.head(1).with_columns(brand=pl.lit("once"))])
-    blocks = hedonic.layout(table=table, listed=LISTED)
+    blocks = layout(table=table, listed=LISTED)
     (block,) = [b for b in blocks if b.feature == "brand"]
     assert block.members == (("a",), ("b",))
 
 
 def test_without_days_there_are_no_walks() -> None:
-    assert not [b for b in hedonic.layout(table=TABLE, listed=LISTED) if b.knots]
+    assert not [b for b in layout(table=TABLE, listed=LISTED) if b.knots]
 
 
 def test_only_what_is_not_there_is_missing() -> None:

@@ -12,7 +12,7 @@ import pytest
 from valuation import features, ledger, vocabulary
 from valuation.appraiser import Appraiser
 from valuation.grades import Grade
-from valuation.resale import OUTCOMES
+from valuation.spread import OUTCOMES
 
 N = 10_000
 QUANTILES = slice(0, 7)
@@ -68,7 +68,7 @@ def test_no_quantile_of_a_better_grade_is_lower_and_quantiles_are_ordered(
 
 def median(appraiser: Appraiser, devices: pl.DataFrame) -> np.ndarray:
     location = appraiser.model.location
-    return location.predict(devices=location.encode(table=table(appraiser, devices)))
+    return location.equation.predict(devices=location.encode(table=table(appraiser, devices)))
 
 
 BETTER: dict[str, Callable[[], pl.Expr]] = {

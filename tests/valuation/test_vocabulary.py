@@ -82,3 +82,18 @@ def test_a_told_launch_price_goes_before_a_derived_one_and_is_not_raised_by_it()
     assert completed(storage_gb=[256.0], known=known) == [899.0]
     known = sales(storage_gb=[512.0], launch_price=[1000.0]).drop("ram_gb")
     assert completed(storage_gb=[256.0, 512.0, 128.0], known=known) == [1000.0, 1000.0, 899.0]
+
+
+def test_one_device_is_completed_as_many_are() -> None:
+    table = sales(
+        brand=["Apple", "apple ", "Nobody", "Samsung"],
+        model=["iPhone 13", "IPHONE  13", "One", "Galaxy S21"],
+        storage_gb=[128.0, None, 64.0, 256.0],
+        currency=["EUR", "GBP", "SEK", "USD"],
+        launched_on=[None, date(2021, 1, 1), None, None],
+        launch_price=[None, 50.0, 300.0, None],
+    )
+    known = vocabulary.facts(known=vocabulary.of_sales(sales=table, attributes={}))
+    many = vocabulary.complete(devices=table, known=known)
+    one = [vocabulary.complete_one(device=row, known=known) for row in table.iter_rows(named=True)]
+    assert one == many.to_dicts()
