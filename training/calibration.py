@@ -21,6 +21,7 @@ LEAST_SHARE = 0.1  # of the median residual: smaller ones say nothing about the 
 def calibrate(
     *,
     table: pl.DataFrame,
+    value: Floats,
     residuals: Floats,
     doubt: Floats,
     sales: NDArray[np.int64],
@@ -38,7 +39,7 @@ def calibrate(
         residuals = residuals - met * weighed_quantiles(residuals[met], weights[met], np.array([0.5]))
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
-    inputs = spread.spread_table(table=table, doubt=doubt, sales=sales)
+    inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales)
     known = np.ones(table.height, dtype=bool)
     line = regression.Regression.lay(
         table=inputs, target=target, listed=spread.SPREAD_FEATURES, known=known, walks=False, slip=math.inf

@@ -126,6 +126,7 @@ def _fit_resale(
     rehearsals += _unmet(ground, final, folds)
     spread = calibration.calibrate(
         table=table[np.concatenate([r.rows for r in rehearsals])],
+        value=np.concatenate([target[r.rows] - r.residuals for r in rehearsals]),
         residuals=np.concatenate([r.residuals for r in rehearsals]),
         doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),

@@ -212,7 +212,7 @@ class Hedonic:
             weeks = np.maximum(devices.numbers["day"] - self.until, 0) / DAYS_PER_WEEK
             variance += weeks * self._restless
         for block, rows, _ in self._terms:
-            if not block.by or block.knots or block.feature in but:
+            if not block.by or block.knots or block.number or block.feature in but:
                 continue
             if only is not None and block.feature not in only:
                 continue

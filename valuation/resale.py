@@ -27,6 +27,7 @@ Codes = NDArray[np.int64]
 
 BASES = ("model", "family", "brand", "category")
 GRADED = ("grade", "grade_rank")
+ALIKE = ("category", "brand", "channel", "currency")  # whose members the scale tells apart
 Said = tuple[dict[str, Floats], dict[str, Floats], Encoded]  # see ResaleModel.said
 
 
@@ -120,9 +121,10 @@ class ResaleModel:
         equation = self.location.equation
         doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
         doubt += equation.doubt(devices=every, only=self._graded)
+        centre = np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values())
         outcomes = self.spread.outcomes(
-            centre=np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values()),
-            scale=self.spread.predict(devices=self._spread_inputs(every, doubt)),
+            centre=centre,
+            scale=self.spread.predict(devices=self._spread_inputs(every, centre, doubt)),
             devices=every,
         )
         return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
@@ -144,21 +146,21 @@ class ResaleModel:
         """The features that say something else of another grade."""
         return self.location.equation.touched(names=GRADED)
 
-    def _spread_inputs(self, devices: Encoded, doubt: Floats) -> Encoded:
+    def _spread_inputs(self, devices: Encoded, centre: Floats, doubt: Floats) -> Encoded:
         """What the scale depends on, as spread_table writes it."""
         codes, sales = self._scale_codes, devices.codes[SALES]
         return Encoded(
             rows=devices.rows,
             numbers={
-                "age_years": devices.numbers["age_years"],
+                spread.VALUE: centre,
+                "launch_price_log": devices.numbers["launch_price_log"],
                 "doubt_log": spread.doubt_log(doubt),
                 "sales_log": np.log1p(sales),
             },
             codes={
                 "grade": codes["grade"][devices.numbers["grade_rank"].astype(np.int64)],
                 "met": codes["met"][(sales > 0).astype(np.int64)],
-                "category": codes["category"][devices.codes["category"]],
-                "brand": codes["brand"][devices.codes["brand"]],
+                **{name: codes[name][devices.codes[name]] for name in ALIKE},
             },
         )
 
@@ -168,7 +170,7 @@ class ResaleModel:
         words = {
             "grade": [str(int(grade)) for grade in Grade],
             "met": [UNMET, MET],
-            **{name: [*self.location.equation.members[name], ""] for name in ("category", "brand")},
+            **{name: [*self.location.equation.members[name], ""] for name in ALIKE},
         }
         members = self.spread.scale.members
         return {

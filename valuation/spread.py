@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ Codes = NDArray[np.int64]
 
 GRID = np.linspace(0.005, 0.995, 100)  # the quantile levels at which residuals are kept
 MET, UNMET = "met", "unmet"  # whether a model was ever sold
+VALUE = "value_log"  # the location, in log price
 SALES, KIND = "sales", "kind"  # the sales of a device's model, and the place of its category in CATEGORIES
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
@@ -41,7 +43,18 @@ class Spread:
 
     def predict(self, *, devices: Encoded) -> Floats:
         """Tell the scale of each row, in log price: (n,)."""
-        return np.asarray(np.exp(self.scale.predict(devices=devices)))
+        return np.asarray(np.exp(self.scale.predict(devices=devices))).clip(max=self._most)
+
+    @cached_property
+    def _most(self) -> float:
+        """The scale above which a higher location could come with a lower quantile, as the scale falls with it."""
+        falls = [b.sign * max(b.sign * c.item(), 0.0) / b.unit for b, c in self._of_value]
+        return min([1 / (-f * max(grid.max() for grid in self.grids.values())) for f in falls if f], default=math.inf)
+
+    @property
+    def _of_value(self) -> list[tuple[hedonic.Block, Floats]]:
+        pairs = zip(self.scale.blocks, self.scale.coefficients, strict=True)
+        return [(block, values) for block, values in pairs if block.number == VALUE]
 
     def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
         """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
@@ -109,12 +122,26 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
     ),
     Feature(name="category", kind="category", why="kinds differ", expr=pl.col("category"), spread=0.3),
     Feature(name="brand", kind="category", why="brands differ", expr=pl.col("brand"), spread=0.2),
+    Feature(name="channel", kind="category", why="an auction is not a shop", expr=pl.col("channel"), spread=0.2),
     Feature(
-        name="age_years",
+        name="currency", kind="category", why="whose units a value is in", expr=pl.col("currency"), spread=1.0
+    ),
+    Feature(
+        name=VALUE,
         kind="number",
-        why="old devices differ more",
-        expr=pl.col("age_years"),
-        knots=(0, 1, 3),
+        direction="-",
+        why="what is left of a device differs the more, the less it is",
+        expr=pl.col(VALUE),
+        knots=(0, 25),
+        spread=0.3,
+    ),
+    Feature(
+        name="launch_price_log",
+        kind="number",
+        why="cheap devices differ more, and what was dear has lost more of its price",
+        expr=pl.col("launch_price_log"),
+        knots=(0, 25),
+        spread=0.3,
     ),
     Feature(
         name="sales_log",
@@ -127,13 +154,16 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
 )
 
 
-def spread_table(*, table: pl.DataFrame, doubt: Floats, sales: Codes) -> pl.DataFrame:
-    """Write what the scale depends on, of rows with this `doubt` (see Hedonic.doubt): one row per row."""
+def spread_table(*, table: pl.DataFrame, value: Floats, doubt: Floats, sales: Codes) -> pl.DataFrame:
+    """Write what the scale depends on, of rows with this log `value` and `doubt` (see Hedonic): one row per row."""
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
         "category",
         "brand",
-        "age_years",
+        "channel",
+        "currency",
+        "launch_price_log",
+        pl.Series(VALUE, value),
         met=pl.when(pl.Series(sales > 0)).then(pl.lit(MET)).otherwise(pl.lit(UNMET)),
         doubt_log=pl.Series(doubt_log(doubt)),
         sales_log=pl.Series(np.log1p(sales)),
