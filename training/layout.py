@@ -45,7 +45,8 @@ def layout(
     span = (days[1] - days[0] if days else 0) + 1
     for feature in listed:
         if feature.kind == "number" and span > feature.needs_days:
-            blocks.extend(_lines(feature, table, known))
+            beside = next((f for f in listed if f.name == feature.wears_with), None)
+            blocks.extend(_lines(feature, beside, table, known))
     blocks += [_worn(f, blocks) for f in listed if f.wears_with and table[f.name].null_count()]
     blocks.sort(key=lambda block: block.number)
     if days:
@@ -83,7 +84,7 @@ def _levels(feature: str, by: tuple[str, ...], known: Members, spread: float) ->
     return Block(feature=feature, by=by, members=known[by], spread=spread)
 
 
-def _lines(feature: Feature, table: pl.DataFrame, known: Members) -> list[Block]:
+def _lines(feature: Feature, beside: Feature | None, table: pl.DataFrame, known: Members) -> list[Block]:
     values = table[feature.name]
     told = values.drop_nulls().to_numpy()
     if len(np.unique(told)) < 2:
@@ -95,6 +96,8 @@ def _lines(feature: Feature, table: pl.DataFrame, known: Members) -> list[Block]
         sign={"+": 1, "-": -1, "none": 0}[feature.direction],
         edges=feature.knots or (float(told.min()), float(told.max())),
         fill=float(np.median(told)),
+        wears_with=feature.wears_with if beside else "",
+        usual=_usual(feature, beside, table) if beside else (),
         unit=1.0 if feature.knots else float(told.std()),
     )
     whole = (shared.edges[0], shared.edges[-1])
@@ -104,6 +107,20 @@ def _lines(feature: Feature, table: pl.DataFrame, known: Members) -> list[Block]
     if values.null_count():
         lines += _missing(feature, known)
     return lines
+
+
+def _usual(feature: Feature, beside: Feature, table: pl.DataFrame) -> tuple[tuple[float, float], ...]:
+    """What is usual of a number at the knots of the one that it wears with: points between which it is a line."""
+    told = table.select(beside.name, feature.name).drop_nulls().to_numpy()
+    knots = np.array(beside.knots)
+    hats = np.column_stack([np.interp(told[:, 0], knots, peak) for peak in np.eye(len(knots))])
+    middle = float(np.median(told[:, 1]))
+    held = hats.T @ hats + np.eye(len(knots))
+    usual = middle + np.linalg.solve(held, hats.T @ (told[:, 1] - middle))
+    sign = {"+": 1, "-": -1, "none": 0}
+    falls = sign[feature.direction] * sign[beside.direction]
+    usual = falls * np.maximum.accumulate(falls * usual) if falls else usual
+    return tuple(zip(knots.tolist(), usual.tolist(), strict=True))
 
 
 def _part(shared: Block, by: str, known: Members, spread: float, edges: tuple[float, ...]) -> Block:
@@ -119,10 +136,9 @@ def _missing(feature: Feature, known: Members) -> list[Block]:
 
 
 def _worn(feature: Feature, blocks: Sequence[Block]) -> Block:
-    """The line of the number that `feature` usually moves with, for the rows where it is not told itself."""
+    """The line of the number that `feature` wears with, for the rows where it is not told itself."""
     shared = next(block for block in blocks if block.number == feature.wears_with)
-    edges = (shared.edges[0], shared.edges[-1])
-    return replace(shared, missing=feature.name, edges=edges, spread=MISSING / 2, sign=0)
+    return replace(shared, missing=feature.name, spread=MISSING / 2)
 
 
 def _walk(by: tuple[str, ...], members: tuple[tuple[str, ...], ...], days: tuple[int, int]) -> Block:

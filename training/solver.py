@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 BENT = 1e6  # weight of a slope that is held at zero: what its segment adds is so to about a thousandth
-LONG_RUN = 0.15  # sd of the mean level of a walk, in log price: what stays is an effect, not a walk
+LONG_RUN = 0.05  # sd of the mean level of a walk, in log price: what stays is an effect, not a walk
 STEPS_WEIGHED = (
     2.0  # degrees of freedom of Student's t for the steps of a walk: most are small, some are jumps
 )

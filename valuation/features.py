@@ -125,7 +125,7 @@ FEATURES: tuple[Feature, ...] = (
         expr=pl.col("battery_health"),
         knots=(0, 0.7, 0.8, 0.85, 0.9, 0.95, 1),
         spread=1.0,
-        varies_by={"category": 0.3, "grade": 0.3},
+        varies_by={"category": 0.3, "grade": 0.6},
         wears_with="age_years",
     ),
     Feature(

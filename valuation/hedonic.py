@@ -38,8 +38,8 @@ class Block:
     empty. A row holds the slope of each segment between `edges` of `number`, or one level without a number, or with
     `knots` the levels of a walk at `start`, `start` + `step_days` ... (days from 1970-01-01). With `missing`, the term
     is there only where that number is null. Contributions are told under `feature`; `spread` is the prior sd of a
-    coefficient, of a walk that of a week's step; `unit` divides a number, `fill` stands in for a null one; `sign` is
-    the direction of the whole line.
+    coefficient, of a walk that of a week's step; `unit` divides a number, `sign` is the direction of the whole line.
+    For a null number stands `fill`, or what is `usual` at the number that it `wears_with`: points (that number, this).
     """
 
     feature: str
@@ -50,6 +50,8 @@ class Block:
     missing: str = ""
     edges: tuple[float, ...] = ()
     fill: float = 0.0
+    wears_with: str = ""
+    usual: tuple[tuple[float, float], ...] = ()
     unit: float = 1.0
     sign: int = 0
     start: int = 0
@@ -68,8 +70,21 @@ class Block:
 
     def heights(self, devices: Encoded) -> Floats:
         """What the coefficients are multiplied by: (n, segments), or (n, 1) where it is a level."""
-        tall = segments(values=devices.numbers[self.number], block=self) if self.number else _ones(devices)
+        tall = segments(values=self.told(devices), block=self) if self.number else _ones(devices)
         return tall * self.present(devices) if self.missing else tall
+
+    def told(self, devices: Encoded) -> Floats:
+        """The number of each row, or what stands for a null one: (n,)."""
+        values, fill = devices.numbers[self.number], self.fill
+        untold = np.isnan(values)
+        if not untold.any():
+            return values
+        if self.usual:
+            beside = devices.numbers[self.wears_with][untold]
+            fill = np.where(np.isnan(beside), fill, np.interp(beside, *np.transpose(self.usual)))
+        values = values.copy()
+        values[untold] = fill
+        return values
 
     def present(self, devices: Encoded) -> Floats:
         """Where the term is there, 1, else 0: (n, 1)."""
@@ -88,8 +103,8 @@ def _ones(devices: Encoded) -> Floats:
 
 
 def segments(*, values: Floats, block: Block) -> Floats:
-    """Cut numbers (n,) into the segments of a line: (n, segments), a missing one as `fill`."""
-    x = np.where(np.isnan(values), block.fill, values)[:, None]
+    """Cut numbers (n,) into the segments of a line: (n, segments)."""
+    x = values[:, None]
     low, high = np.array(block.edges[:-1]), np.array(block.edges[1:])
     return np.asarray((np.minimum(np.maximum(x, low), high) - low) / block.unit)
 

@@ -110,7 +110,7 @@ def _equation(blocks: list[dict[str, Any]], content: bytes) -> Hedonic:
     rows = [parts[(place,)] for place in range(len(blocks))]
     return Hedonic(
         blocks=tuple(
-            Block(**fact | {"by": tuple(fact["by"]), "edges": tuple(fact["edges"])}, members=_members(part))
+            Block(**fact | {"by": tuple(fact["by"]), "edges": tuple(fact["edges"]), "usual": tuple(map(tuple, fact["usual"]))}, members=_members(part))
             for fact, part in zip(blocks, rows, strict=True)
         ),
         coefficients=tuple(np.array(part["values"].to_list(), dtype=np.float64) for part in rows),
