@@ -15,6 +15,7 @@ ROWS_TO_CENTRE = 1_000
 TYPICAL = "typical_device"
 GROUPS = {
     "age_years": "age",
+    "newer": "age",
     "days_to_launch": "age",
     "launch_price_log": "launch_price",
     "grade_rank": "grade",

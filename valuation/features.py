@@ -88,6 +88,16 @@ FEATURES: tuple[Feature, ...] = (
         tilts_by={"model": 0.02},
     ),
     Feature(
+        name="newer",
+        kind="number",
+        direction="-",
+        why="each newer generation of its line takes some of its buyers",
+        expr=pl.col("newer"),
+        knots=(0, 1, 2, 4, 8),
+        spread=0.1,
+        varies_by={"category": 0.03, "brand": 0.03},
+    ),
+    Feature(
         name="days_to_launch",
         kind="number",
         why="before its launch a device is a place in a queue, worth more or less as the day comes near",
