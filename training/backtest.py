@@ -136,7 +136,7 @@ def _valued(appraiser: Appraiser, scored: pl.DataFrame, window: Window) -> pl.Da
     names = [*(c.name for c in ledger.DEVICES.columns), *appraiser.attributes]
     devices = scored.select(*(n for n in names if n in scored.columns), on=pl.col("sold_on"))
     values = appraiser.appraise(devices=devices)
-    facts = vocabulary.complete(devices=scored).select(
+    facts = vocabulary.with_launch(devices=scored).select(
         pl.lit(window.start).alias("window"), *_KEPT, pl.col("at_our_price").fill_null(False)
     )
     return facts.hstack(values)

@@ -73,7 +73,9 @@ def fit(
     """
     ordered = sales.sort("sold_on", "sale_id")
     devices = vocabulary.of_sales(sales=ordered, attributes=attributes)
-    known = vocabulary.complete(devices=ordered.with_columns(on=pl.col("sold_on")), known=vocabulary.facts(known=devices))
+    known = vocabulary.complete(
+        devices=ordered.with_columns(on=pl.col("sold_on")), known=vocabulary.facts(known=devices)
+    )
     model, table = _fit_resale(known, attributes, settings, seed, threads)
     return Appraiser(
         model=model,

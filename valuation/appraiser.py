@@ -193,7 +193,7 @@ class Appraiser:
             "on": on,
         }
         completed = vocabulary.complete_one(device=told, known=self._facts)
-        return pl.DataFrame([completed], schema={**self._schema, "base_price": pl.Float64, "newer": pl.Float64}, orient="row")
+        return pl.DataFrame([completed], schema={**self._schema, **vocabulary.ADDED}, orient="row")
 
     @cached_property
     def _schema(self) -> dict[str, Any]:

@@ -121,7 +121,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         direction="+",
         why="each doubling of storage adds to the price",
-        expr=pl.col("storage_gb").log(2),
+        expr=pl.col("storage_apart").log(2),
         knots=(0, 4, 6, 8, 10, 14),
         spread=0.2,
         varies_by={"category": 0.05, "brand": 0.05},
@@ -258,7 +258,7 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     """Compute every feature of every device: one row per row, one column per feature, and `day`.
 
     `devices` holds the device columns of the ledger, the declared attributes, `on`, the day of the value, and
-    `base_price`, what the model cost new with the least storage (see vocabulary.complete).
+    what vocabulary.complete adds.
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)

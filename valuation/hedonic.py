@@ -75,16 +75,14 @@ class Block:
 
     def told(self, devices: Encoded) -> Floats:
         """The number of each row, or what stands for a null one: (n,)."""
-        values, fill = devices.numbers[self.number], self.fill
+        values = devices.numbers[self.number]
         untold = np.isnan(values)
         if not untold.any():
             return values
-        if self.usual:
-            beside = devices.numbers[self.wears_with][untold]
-            fill = np.where(np.isnan(beside), fill, np.interp(beside, *np.transpose(self.usual)))
-        values = values.copy()
-        values[untold] = fill
-        return values
+        if not self.usual:
+            return np.where(untold, self.fill, values)
+        usual = np.interp(devices.numbers[self.wears_with], *np.transpose(self.usual))
+        return np.where(untold, np.where(np.isnan(usual), self.fill, usual), values)
 
     def present(self, devices: Encoded) -> Floats:
         """Where the term is there, 1, else 0: (n, 1)."""

@@ -27,7 +27,7 @@ from valuation.hedonic import Block, Hedonic
 from valuation.ledger import Attribute
 from valuation.spread import Spread
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, PAST, GOLDEN = (
     "trees.json",
@@ -110,15 +110,19 @@ def _equation(blocks: list[dict[str, Any]], content: bytes) -> Hedonic:
     rows = [parts[(place,)] for place in range(len(blocks))]
     return Hedonic(
         blocks=tuple(
-            Block(**fact | {"by": tuple(fact["by"]), "edges": tuple(fact["edges"]), "usual": tuple(map(tuple, fact["usual"]))}, members=_members(part))
+            Block(
+                **{name: _tuple(told) for name, told in fact.items()},
+                members=_tuple(part["member"].to_list()),
+            )
             for fact, part in zip(blocks, rows, strict=True)
         ),
         coefficients=tuple(np.array(part["values"].to_list(), dtype=np.float64) for part in rows),
     )
 
 
-def _members(part: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
-    return tuple(map(tuple, part["member"].to_list()))
+def _tuple(told: Any) -> Any:
+    """Lists, and lists in them, as the tuples that they were."""
+    return tuple(map(_tuple, told)) if isinstance(told, list) else told
 
 
 def _golden(appraiser: Appraiser) -> pl.DataFrame:

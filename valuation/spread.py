@@ -49,7 +49,9 @@ class Spread:
     def _most(self) -> float:
         """The scale above which a higher location could come with a lower quantile, as the scale falls with it."""
         falls = [b.sign * max(b.sign * c.item(), 0.0) / b.unit for b, c in self._of_value]
-        return min([1 / (-f * max(grid.max() for grid in self.grids.values())) for f in falls if f], default=math.inf)
+        return min(
+            [1 / (-f * max(grid.max() for grid in self.grids.values())) for f in falls if f], default=math.inf
+        )
 
     @property
     def _of_value(self) -> list[tuple[hedonic.Block, Floats]]:
@@ -122,7 +124,9 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
     ),
     Feature(name="category", kind="category", why="kinds differ", expr=pl.col("category"), spread=0.3),
     Feature(name="brand", kind="category", why="brands differ", expr=pl.col("brand"), spread=0.2),
-    Feature(name="channel", kind="category", why="an auction is not a shop", expr=pl.col("channel"), spread=0.2),
+    Feature(
+        name="channel", kind="category", why="an auction is not a shop", expr=pl.col("channel"), spread=0.2
+    ),
     Feature(
         name="currency", kind="category", why="whose units a value is in", expr=pl.col("currency"), spread=1.0
     ),

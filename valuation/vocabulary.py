@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from valuation import catalogue
+from valuation.generations import Generations, line
 from valuation.ledger import Attribute
 
 MOST_DEVICES = 50_000
 DAY_KEYS = ("brand_key", "model_key")
 BASE_KEYS = (*DAY_KEYS, "currency")
 PRICE_KEYS = (*DAY_KEYS, "storage_gb", "currency")
+ADDED = dict.fromkeys(("base_price", "storage_apart", "newer"), pl.Float64)  # by `complete`
 VARIANT = ("category", "brand_key", "model_key", "storage_gb", "currency")
 _KEYS = (
     catalogue.key_expr(pl.col("brand")).alias("brand_key"),
     catalogue.key_expr(pl.col("model")).alias("model_key"),
 )
-
-
-FIRST, LAST = -14, 91  # days from the launch of a newer generation on, between which it takes its buyers
-_NUMBERS = r"\([^)]*\)|[0-9]+(st|nd|rd|th|g)?|\bgen\b"
-_LINE = pl.concat_str(
-    "brand_key",
-    pl.col("model_key").str.replace_all(_NUMBERS, " ").str.replace_all(r"\s+", " ").str.strip_chars(" "),
-    separator=" ",
-)
-
-
-def line_of(brand: str, model: str) -> str:
-    """The same as _LINE, of one device: what its generations have in common."""
-    return f"{brand} {' '.join(re.sub(_NUMBERS, ' ', model).split())}"
 
 
 def of_sales(*, sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.DataFrame:
@@ -89,44 +73,6 @@ class Lookup:
         return dict(zip(self.table.select(self.keys).iter_rows(), self.table["found"].to_list(), strict=True))
 
 
-@dataclass(frozen=True)
-class Generations:
-    """The days on which the generations of each line were launched, (lines, most generations), NaT after the last."""
-
-    places: Mapping[str, int]
-    days: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, launches: pl.DataFrame) -> Generations:
-        """Read them off launch days by brand_key and model_key."""
-        told = launches.select(line=_LINE, day=pl.col("found").cast(pl.Date).to_physical().cast(pl.Float64))
-        lines = told.unique().group_by("line").agg(pl.col("day").sort()).sort("line")
-        most = max((len(found) for found in lines["day"]), default=0)
-        days = np.full((lines.height + 1, most), np.inf)
-        for place, found in enumerate(lines["day"].to_list()):
-            days[place, : len(found)] = found
-        return cls({line: place for place, line in enumerate(lines["line"])}, days)
-
-    def newer(self, devices: pl.DataFrame) -> pl.Series:
-        """How many newer generations each device has on its day `on`, null where its launch is not known: (n,)."""
-        told = devices.select(
-            line=_LINE.replace_strict(self.places, default=len(self.days) - 1, return_dtype=pl.Int64),
-            own=pl.col("launched_on").cast(pl.Date).to_physical().cast(pl.Float64),
-            on=pl.col("on").cast(pl.Date).to_physical().cast(pl.Float64),
-        )
-        days, own, on = self.days[told["line"].to_numpy()], told["own"].to_numpy()[:, None], told["on"].to_numpy()[:, None]
-        count = (((on - days - FIRST) / (LAST - FIRST)).clip(0, 1) * (days > own)).sum(axis=1)
-        return pl.Series(np.where(np.isnan(own[:, 0]), np.nan, count)).fill_nan(None)
-
-    def newer_than(self, *, line: str, launched_on: date | None, on: date) -> float | None:
-        if launched_on is None:
-            return None
-        epoch = date(1970, 1, 1)
-        own, day = (launched_on - epoch).days, (on - epoch).days
-        days = self.days[self.places.get(line, len(self.days) - 1)]
-        return float((((day - days - FIRST) / (LAST - FIRST)).clip(0, 1) * (days > own)).sum())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """Launch facts to look up: the day by brand and model, the price also by storage and currency.
@@ -174,21 +120,34 @@ def _first(every: pl.DataFrame, column: str, keys: tuple[str, ...]) -> pl.DataFr
     return first.select(*keys, "derived", found=column)
 
 
-def complete(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFrame:
-    """Fill the launch facts that a device lacks from those known, or else from the catalogue; rows keep their order.
+def with_launch(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.DataFrame:
+    """Fill the launch facts that a device lacks from those known, or else from the catalogue; rows keep their order."""
+    return _with_launch(devices, known or facts()).drop("brand_key", "model_key")
 
-    Adds `base_price`, what its model cost new with the least storage; never more than the device itself.
+
+def complete(*, devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
+    """Fill the launch facts of each device, and add what its features take from others, on its day `on`: ADDED.
+
+    `base_price` is what its model cost new with the least storage, never more than the device itself; `storage_apart`
+    its storage, null where only its own launch price is known, which tells its storage too; `newer` how many newer
+    generations of its line there are.
     """
-    found = known or facts()
+    keyed = _with_launch(devices, known)
+    base = known.bases.of(keyed)
+    priced_alone = base.is_null() & keyed["launch_price"].is_not_null()
+    return keyed.with_columns(
+        base_price=pl.min_horizontal("launch_price", base),
+        storage_apart=pl.when(~priced_alone).then("storage_gb"),
+        newer=known.lines.newer(keyed),
+    ).drop("brand_key", "model_key")
+
+
+def _with_launch(devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
     keyed = devices.with_columns(_KEYS)
-    for column, lookup in (("launched_on", found.days), ("launch_price", found.prices)):
+    for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
         if keyed[column].null_count():
             keyed = keyed.with_columns(pl.coalesce(column, lookup.of(keyed)).alias(column))
-    base = pl.min_horizontal("launch_price", found.bases.of(keyed)).alias("base_price")
-    keyed = keyed.with_columns(base)
-    if "on" in keyed.columns:
-        keyed = keyed.with_columns(newer=found.lines.newer(keyed))
-    return keyed.drop("brand_key", "model_key")
+    return keyed
 
 
 def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
@@ -202,8 +161,11 @@ def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
     for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
         if told[column] is None:
             told[column] = lookup.of_one(keyed)
-    prices = [price for price in (told["launch_price"], known.bases.of_one(keyed)) if price is not None]
-    newer = known.lines.newer_than(
-        line=line_of(keyed["brand_key"], keyed["model_key"]), launched_on=told["launched_on"], on=told["on"]
-    )
-    return {**told, "base_price": min(prices, default=None), "newer": newer}
+    base, price = known.bases.of_one(keyed), told["launch_price"]
+    own = line(brand=keyed["brand_key"], model=keyed["model_key"])
+    return {
+        **told,
+        "base_price": min((p for p in (price, base) if p is not None), default=None),
+        "storage_apart": told["storage_gb"] if base is not None or price is None else None,
+        "newer": known.lines.newer_than(line=own, launched_on=told["launched_on"], on=told["on"]),
+    }

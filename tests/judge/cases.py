@@ -79,7 +79,7 @@ class Case:
     @property
     def facts(self) -> pl.DataFrame:
         """What the measures need of the asked rows: FACTS, launched_on, price and the truth, in their order."""
-        told = vocabulary.complete(devices=self.asked).select(*FACTS, "launched_on", "price")
+        told = vocabulary.with_launch(devices=self.asked).select(*FACTS, "launched_on", "price")
         if self.truth is None:
             return told
         return told.join(self.truth, on="sale_id", how="left", maintain_order="left")

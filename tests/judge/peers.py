@@ -61,7 +61,7 @@ class Booster:
 
 def table(sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Table:
     """Write what plain LightGBM sees too: every feature of the appraiser, and the day."""
-    devices = vocabulary.complete(devices=sales.with_columns(on=pl.col("sold_on")))
+    devices = vocabulary.complete(devices=sales.with_columns(on=pl.col("sold_on")), known=vocabulary.facts())
     listed = features.declared(attributes=attributes)
     return Table(
         columns=features.table(devices=devices, attributes=attributes),

@@ -72,8 +72,9 @@ def _days(found: Intake) -> Iterator[Case]:
 
 def _models(found: Intake) -> Iterator[Case]:
     """Folds of whole models: each is valued by those who never saw it."""
-    devices = vocabulary.complete(devices=found.good.with_columns(on=pl.col("sold_on")))
-    group = _numbers(features.table(devices=devices, attributes={})["model"])
+    devices = found.good.with_columns(on=pl.col("sold_on"))
+    known = vocabulary.complete(devices=devices, known=vocabulary.facts())
+    group = _numbers(features.table(devices=known, attributes={})["model"])
     dealt = np.random.default_rng(SEED).permutation(int(group.max()) + 1)
     return grouped(
         sales=found.good,

@@ -40,7 +40,7 @@ def table(**changes: object) -> dict[str, object]:
     schema |= {a.name: ledger.DTYPES[a.kind] for a in ATTRIBUTES.values()}
     row = {**PHONE, **changes}
     frame = pl.DataFrame({name: [row.get(name)] for name in schema}, schema=schema)
-    devices = vocabulary.complete(devices=frame)
+    devices = vocabulary.complete(devices=frame, known=vocabulary.facts())
     return features.table(devices=devices, attributes=ATTRIBUTES).row(0, named=True)
 
 
