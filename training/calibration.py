@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from training import regression
 from training.settings import DEFAULTS, Settings
-from valuation import spread
+from valuation import hedonic, spread
+from valuation.spread import MET, STRANGERS
 
 Floats = NDArray[np.float64]
 
@@ -25,64 +26,69 @@ def calibrate(
     residuals: Floats,
     doubt: Floats,
     sales: NDArray[np.int64],
+    strange: NDArray[np.int64],
     settings: Settings = DEFAULTS,
 ) -> spread.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
-    The median of those whose model was met is taken off: where the market stands is the walks' to say, from newer
-    sales than these.
+    `strange` tells what of each was never met, as its place in STRANGERS. The median of the others is taken off: where
+    the market stands is the walks' to say, from newer sales than these.
     """
     age_days = table.select(pl.col("day").max() - pl.col("day")).to_series().to_numpy()
     weights = np.exp2(-age_days / settings.half_life_days)
-    met = sales > 0
+    met = strange == 0
     if met.any():
         residuals = residuals - met * weighed_quantiles(residuals[met], weights[met], np.array([0.5]))
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
-    inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales)
-    known = np.ones(table.height, dtype=bool)
+    inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales, strange=strange)
+    scales = [_scale(inputs, target, rows if rows.any() else ~rows) for rows in (met, ~met)]
+    at = [np.exp(scale.predict(devices=scale.encode(table=inputs))) for scale in scales]
+    scaled = residuals / np.where(met, *at)
+    return spread.Spread(scales=(scales[0], scales[1]), grids=_grids(table, scaled, weights, strange))
+
+
+def _scale(inputs: pl.DataFrame, target: Floats, rows: NDArray[np.bool_]) -> hedonic.Hedonic:
     line = regression.Regression.lay(
-        table=inputs, target=target, listed=spread.SPREAD_FEATURES, known=known, walks=False, slip=math.inf
+        table=inputs, target=target, listed=spread.SPREAD_FEATURES, known=rows, walks=False, slip=math.inf
     )
-    line.fit(known)
-    scale = line.equation
-    scaled = residuals / np.exp(scale.predict(devices=scale.encode(table=inputs)))
-    return spread.Spread(scale=scale, grids=_grids(table, scaled, weights, met))
+    line.fit(rows)
+    return line.equation
 
 
-def _grids(table: pl.DataFrame, scaled: Floats, weights: Floats, met: NDArray[np.bool_]) -> dict[str, Floats]:
-    """The quantiles of the scaled residuals, for every group that has enough; of models met, around their median.
+def _grids(
+    table: pl.DataFrame, scaled: Floats, weights: Floats, strange: NDArray[np.int64]
+) -> dict[str, Floats]:
+    """The quantiles of the scaled residuals, for every group that has enough; of what was met, around their median.
 
     What sells most is dearer than what its looks tell: the median of models that were never met is no chance.
     """
     rows = (
-        table.select(pl.col("grade_rank").cast(pl.Int64), "category", met=pl.Series(met))
-        .select(group=_group_lists())
+        table.select(
+            pl.col("grade_rank").cast(pl.Int64), "category", strange=pl.Series(np.array(STRANGERS)[strange])
+        )
+        .select("strange", group=_group_lists())
         .with_columns(scaled=pl.Series(scaled), weight=pl.Series(weights))
         .explode("group", empty_as_null=True, keep_nulls=True)
     )
-    grids = {}
-    for (key,), part in rows.partition_by("group", as_dict=True).items():
-        group = str(key)
+    grids = {"": weighed_quantiles(scaled, weights, spread.GRID)}
+    for (stranger, group), part in rows.partition_by(
+        "strange", "group", as_dict=True, include_key=False
+    ).items():
         values, mass = part["scaled"].to_numpy(), part["weight"].to_numpy()
         effective = mass.sum() ** 2 / (mass**2).sum()
-        if group in ("", spread.UNMET) or effective >= FEWEST_EFFECTIVE:
-            middle = (
-                0.0 if group.startswith(spread.UNMET) else weighed_quantiles(values, mass, np.array([0.5]))
-            )
-            grids[group] = weighed_quantiles(values - middle, mass, widened(spread.GRID, effective))
+        if group in ("", "model") or effective >= FEWEST_EFFECTIVE:
+            middle = weighed_quantiles(values, mass, np.array([0.5])) if stranger == MET else 0.0
+            grids[str(group)] = weighed_quantiles(values - middle, mass, widened(spread.GRID, effective))
     return grids
 
 
 def _group_lists() -> pl.Expr:
-    """List the groups of each row as spread.groups does, but that the last are of those who were met."""
-    grade, unmet = pl.col("grade_rank").cast(pl.String), pl.lit(spread.UNMET)
-    narrow = pl.concat_str("category", grade, separator="|"), pl.concat_str(unmet, "category", separator="|")
-    return (
-        pl.when("met")
-        .then(pl.concat_list(narrow[0], "category", pl.lit("")))
-        .otherwise(pl.concat_list(narrow[1], unmet))
-    )
+    """List the groups that the residual of each row counts in, as spread.groups names them."""
+    grade = pl.col("grade_rank").cast(pl.String)
+    of_met = pl.concat_list(pl.concat_str("category", grade, separator="|"), "category", pl.lit(""))
+    of_strangers = pl.concat_list(pl.concat_str("strange", "category", separator="|"), "strange")
+    return pl.when(pl.col("strange") == MET).then(of_met).otherwise(of_strangers)
 
 
 def widened(levels: Floats, effective: float) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +17,10 @@ from training.regression import ROUNDS, Regression
 from training.settings import DEFAULTS, Settings
 from valuation import anchor, comparables, explanation, features, hedonic, resale, vocabulary
 from valuation.appraiser import Appraiser
+from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.ledger import Attribute
+from valuation.spread import SALES
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -27,8 +29,17 @@ Mask = NDArray[np.bool_]
 WINDOW_DAYS = 28  # a served value is up to this much newer than the last sale that was known
 REHEARSALS, WINDOWS = 3, 3  # so many origins, and windows after each
 LEAST_KNOWN_SHARE = 0.3  # of the sales, before the first origin
-MOST_UNMET = 20_000  # sales that are predicted as if their model had never been met
-LEARNED_FROM = ("model", "family", "brand")  # whose members may be new to the market
+MOST_STRANGERS = {
+    "model": 20_000,
+    "brand": 5_000,
+    "channel": 5_000,
+}  # sales that are predicted as if it were new
+FORGOTTEN = {
+    "model": ("model", "family", "brand"),
+    "brand": ("model", "family", "brand"),
+    "channel": ("channel",),
+}
+STRANGER = "(never met)"
 REFRESHES = 2  # rounds of the equation when a few more sales are known
 
 
@@ -38,22 +49,30 @@ class TooFewSalesError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What every fit of one retrain shares: features and log prices of all sales, by day, and what to make of them."""
+    """What every fit of one retrain shares: features and log prices of all sales, by day, and what to make of them.
+
+    `folds` are those of the anchor's trees, `sales` counts those of each row's model: (n,).
+    """
 
     table: pl.DataFrame
     target: Floats
+    folds: Whole
+    sales: Whole
     listed: tuple[Feature, ...]
     settings: Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """Rows that were predicted, what was left of them, their doubt, and the sales of their models: (rows,) each."""
+    """Rows that were predicted, what was left of them, their doubt, the sales of their models, and what of them was
+    never met, as its place in STRANGERS: (rows,) each.
+    """
 
     rows: Whole
     residuals: Floats
     doubt: Floats
     sales: Whole
+    strange: Whole
 
 
 def fit(
@@ -96,7 +115,7 @@ def _fit_resale(
 
     An equation without an anchor tells what the anchor is grown on; one with it is fitted to all sales, which tells how
     far each of its parts is pooled. Then in rehearsal, the next sales are predicted from each of a few origins in the
-    past; and every sale by those who never met its model. What these rows show calibrates the spread.
+    past; and sales by those who never met their model, brand or channel. What these rows show calibrates the spread.
     """
     table = features.table(devices=sales.with_columns(on=pl.col("sold_on")), attributes=attributes)
     listed = _useful(table, features.declared(attributes=attributes))
@@ -119,19 +138,23 @@ def _fit_resale(
     ground = Ground(
         table=table.with_columns(pl.Series(anchor.NAME, anchors)),
         target=target,
+        folds=folds,
+        sales=table.select(pl.len().over("model") * pl.col("model").is_not_null()).to_series().to_numpy(),
         listed=(*listed, anchor.FEATURE),
         settings=settings,
     )
     final = _lay(ground, everything)
     final.learn(everything, rng=rng)
     rehearsals = [r for starts in _origins(table) for r in _rehearse(ground, starts, final)]
-    rehearsals += _unmet(ground, final, folds)
+    for kind, dealt in {"model": folds, **growing.deal(table, ("brand", "channel"), rng)}.items():
+        rehearsals += _strangers(ground, final, grown, kind, dealt)
     spread = calibration.calibrate(
         table=table[np.concatenate([r.rows for r in rehearsals])],
         value=np.concatenate([target[r.rows] - r.residuals for r in rehearsals]),
         residuals=np.concatenate([r.residuals for r in rehearsals]),
         doubt=np.concatenate([r.doubt for r in rehearsals]),
         sales=np.concatenate([r.sales for r in rehearsals]),
+        strange=np.concatenate([r.strange for r in rehearsals]),
         settings=settings,
     )
     location = resale.Location(
@@ -183,37 +206,45 @@ def _rehearse(ground: Ground, starts: Sequence[int], final: Regression) -> list[
 
 def _predict(ground: Ground, equation: hedonic.Hedonic, known: Mask, late: Whole) -> Rehearsal:
     part = ground.table[late]
-    devices = equation.encode(table=part)
     counted = part.select("model").join(
         _counts(ground.table.filter(known), "model"), on="model", how="left", maintain_order="left"
     )
-    return Rehearsal(
-        rows=late,
-        residuals=ground.target[late] - equation.predict(devices=devices),
-        doubt=equation.doubt(devices=devices),
-        sales=counted["count"].fill_null(0).to_numpy().astype(np.int64),
-    )
+    return _told(ground, equation, late, equation.encode(table=part), part, counted["count"].fill_null(0))
 
 
-def _unmet(ground: Ground, final: Regression, folds: Whole) -> Iterator[Rehearsal]:
-    """Predict the rows of each fold of models by those who have met none of it."""
-    counts = [pl.len().over(name) == pl.len().over(name, "fold") for name in LEARNED_FROM]
-    new = ground.table.select(*LEARNED_FROM, fold=pl.Series(folds)).select(
-        only.alias(name) for only, name in zip(counts, LEARNED_FROM, strict=True)
+def _strangers(
+    ground: Ground, final: Regression, grown: anchor.Anchor, kind: str, folds: Whole
+) -> Iterator[Rehearsal]:
+    """Predict the rows of each fold of what there is of a kind by those who have met none of it."""
+    names = FORGOTTEN[kind]
+    alone = [pl.len().over(name) == pl.len().over(name, "fold") for name in names]
+    strange = ground.table.select(*names, fold=pl.Series(folds)).select(
+        only.alias(name) for only, name in zip(alone, names, strict=True)
     )
-    every = max(1, len(folds) // MOST_UNMET)
+    every = max(1, len(folds) // MOST_STRANGERS[kind])
     for held, equation in final.held(folds):
         rows = held[::every]
         part = ground.table[rows].with_columns(
-            pl.when(~new[rows][name]).then(name).alias(name) for name in LEARNED_FROM
+            pl.when(strange[rows][name]).then(pl.lit(STRANGER)).otherwise(name).alias(name) for name in names
         )
         devices = equation.encode(table=part)
-        yield Rehearsal(
-            rows=rows,
-            residuals=ground.target[rows] - equation.predict(devices=devices),
-            doubt=equation.doubt(devices=devices),
-            sales=np.zeros(len(rows), dtype=np.int64),
-        )
+        folded = replace(devices, codes={**devices.codes, anchor.FOLD: ground.folds[rows]})
+        looks = replace(devices, numbers={**devices.numbers, anchor.NAME: grown.predict(devices=folded)})
+        met = np.zeros(len(rows)) if "model" in names else ground.sales[rows]
+        yield _told(ground, equation, rows, looks, part, met)
+
+
+def _told(
+    ground: Ground, equation: hedonic.Hedonic, rows: Whole, devices: Encoded, table: pl.DataFrame, sales: Any
+) -> Rehearsal:
+    known = np.asarray(sales, dtype=np.int64)
+    return Rehearsal(
+        rows=rows,
+        residuals=ground.target[rows] - equation.predict(devices=devices),
+        doubt=equation.doubt(devices=devices),
+        sales=known,
+        strange=resale.strange(table=table, codes={**devices.codes, SALES: known}),
+    )
 
 
 def _counts(table: pl.DataFrame, name: str) -> pl.DataFrame:

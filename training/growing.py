@@ -44,6 +44,21 @@ def fold(*, table: pl.DataFrame, sales: pl.DataFrame, rng: np.random.Generator) 
     return np.asarray((rng.permutation(int(codes.max()) + 1) % FOLDS)[codes])
 
 
+def deal(table: pl.DataFrame, names: Sequence[str], rng: np.random.Generator) -> dict[str, Whole]:
+    """Deal the words of each of these categories that has two at least into folds: {name: (n,)}, -1 where untold."""
+    dealt = {}
+    for name in names:
+        code = (
+            table.select((pl.col(name).rank("dense") - 1).fill_null(-1))
+            .to_series()
+            .to_numpy()
+            .astype(np.int64)
+        )
+        if code.max() > 0:
+            dealt[name] = np.where(code < 0, -1, (rng.permutation(code.max() + 1) % FOLDS)[code])
+    return dealt
+
+
 def grow(
     *,
     table: pl.DataFrame,

@@ -153,8 +153,8 @@ class Regression:
         return system.solve(right, self.coefficients, ROUGHLY)
 
     def held(self, folds: Whole) -> Iterator[tuple[Whole, hedonic.Hedonic]]:
-        """Fit all rows but those of each fold (n,): its rows, and the equation that has not seen them."""
-        for fold in np.unique(folds):
+        """Fit all rows but those of each fold (n,) from 0 on: its rows, and the equation that has not seen them."""
+        for fold in np.unique(folds[folds >= 0]):
             part = folds != fold
             if part.any():
                 weights = self.weights[part] / self.noise**2

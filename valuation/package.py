@@ -29,17 +29,18 @@ from valuation.spread import Spread
 
 FORMAT = 4
 MANIFEST = "manifest.json"
-TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, PAST, GOLDEN = (
+TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, GOLDEN = (
     "trees.json",
     "model.json",
     "equation.parquet",
-    "scale.parquet",
+    "met.parquet",
+    "strange.parquet",
     "grids.parquet",
     "devices.parquet",
     "past.parquet",
     "golden.parquet",
 )
-FILES = (TREES, MODEL, EQUATION, SCALE, GRIDS, DEVICES, PAST, GOLDEN)
+FILES = (TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, GOLDEN)
 GOLDEN_ROWS = 60
 LARGEST_FILE_BYTES = 256 * 2**20
 
@@ -53,7 +54,8 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
         TREES: _json([trees.model_to_string() for trees in location.anchor.trees]),
         MODEL: _json(_model(appraiser)),
         EQUATION: _parquet(_coefficients(location.equation)),
-        SCALE: _parquet(_coefficients(spread.scale)),
+        MET: _parquet(_coefficients(spread.scales[0])),
+        STRANGE: _parquet(_coefficients(spread.scales[1])),
         GRIDS: _parquet(pl.DataFrame(grids)),
         DEVICES: _parquet(appraiser.devices),
         PAST: _parquet(appraiser.past),
@@ -82,7 +84,7 @@ def _model(appraiser: Appraiser) -> dict[str, Any]:
     return {
         "equation": _blocks(location.equation),
         "until": location.equation.until,
-        "scale": _blocks(spread.scale),
+        "scales": [_blocks(scale) for scale in spread.scales],
         "sales": dict(sorted(location.sales.items())),
         "folds": dict(sorted(location.anchor.folds.items())),
         "centres": dict(appraiser.centres),
@@ -239,7 +241,10 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         sales=model["sales"],
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
-    spread = Spread(scale=_equation(model["scale"], contents[SCALE]), grids=grids)
+    met, strange = (
+        _equation(told, contents[name]) for told, name in zip(model["scales"], (MET, STRANGE), strict=True)
+    )
+    spread = Spread(scales=(met, strange), grids=grids)
     return Appraiser(
         model=resale.ResaleModel(location=location, spread=spread),
         attributes=attributes,

@@ -20,7 +20,7 @@ from valuation.anchor import Anchor
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
-from valuation.spread import KIND, MET, OUTCOMES, PLACES, SALES, UNMET, Spread
+from valuation.spread import KIND, OUTCOMES, PLACES, SALES, STRANGE, STRANGERS, Spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -48,10 +48,8 @@ class Location:
         devices = self.equation.encode(table=table)
         members, sales, folds = self._models
         model = encoding.coded(values=table["model"], members=members)
-        devices = replace(
-            devices,
-            codes={**devices.codes, SALES: sales[model], anchor.FOLD: folds[model], KIND: _kinds(table)},
-        )
+        codes = {**devices.codes, SALES: sales[model], anchor.FOLD: folds[model], KIND: _kinds(table)}
+        devices = replace(devices, codes={**codes, STRANGE: strange(table=table, codes=codes)})
         return replace(
             devices, numbers={**devices.numbers, anchor.NAME: self.anchor.predict(devices=devices)}
         )
@@ -94,6 +92,16 @@ def _kinds(table: pl.DataFrame) -> Codes:
     return encoding.coded(values=table["category"], members=PLACES)
 
 
+def strange(*, table: pl.DataFrame, codes: Mapping[str, Codes]) -> Codes:
+    """What of each device was never met, as its place in STRANGERS: (n,). An untold channel is no stranger."""
+    told = {"channel": table["channel"].is_not_null().to_numpy(), "brand": True}
+    found = np.where(codes[SALES] > 0, 0, STRANGERS.index("model"))
+    for name, asked in told.items():
+        if name in codes:
+            found = np.maximum(found, (codes[name] == encoding.UNKNOWN) * asked * STRANGERS.index(name))
+    return np.asarray(found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResaleModel:
     """The distribution of the resale price of any device, at any grade."""
@@ -124,7 +132,7 @@ class ResaleModel:
         centre = np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values())
         outcomes = self.spread.outcomes(
             centre=centre,
-            scale=self.spread.predict(devices=self._spread_inputs(every, centre, doubt)),
+            scale=self._scale(every, centre, doubt),
             devices=every,
         )
         return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
@@ -146,37 +154,53 @@ class ResaleModel:
         """The features that say something else of another grade."""
         return self.location.equation.touched(names=GRADED)
 
-    def _spread_inputs(self, devices: Encoded, centre: Floats, doubt: Floats) -> Encoded:
+    def _scale(self, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
+        """The scale of each row around its log price `centre`: (n,)."""
+        strange = devices.codes[STRANGE] > 0
+        scale = np.empty(devices.rows)
+        for kind in (False, True):
+            rows = np.flatnonzero(strange == kind)
+            if len(rows):
+                inputs = self._spread_inputs(
+                    devices.at(rows), centre[rows], doubt[rows], self._scale_codes[kind]
+                )
+                scale[rows] = self.spread.predict(strange=kind, devices=inputs)
+        return scale
+
+    def _spread_inputs(
+        self, devices: Encoded, centre: Floats, doubt: Floats, codes: Mapping[str, Codes]
+    ) -> Encoded:
         """What the scale depends on, as spread_table writes it."""
-        codes, sales = self._scale_codes, devices.codes[SALES]
         return Encoded(
             rows=devices.rows,
             numbers={
                 spread.VALUE: centre,
                 "launch_price_log": devices.numbers["launch_price_log"],
                 "doubt_log": spread.doubt_log(doubt),
-                "sales_log": np.log1p(sales),
+                "sales_log": np.log1p(devices.codes[SALES]),
             },
             codes={
                 "grade": codes["grade"][devices.numbers["grade_rank"].astype(np.int64)],
-                "met": codes["met"][(sales > 0).astype(np.int64)],
-                **{name: codes[name][devices.codes[name]] for name in ALIKE},
+                **{name: codes[name][devices.codes[name]] for name in (STRANGE, *ALIKE) if name in codes},
             },
         )
 
     @cached_property
-    def _scale_codes(self) -> dict[str, Codes]:
-        """The code that the scale has, by grade, by whether it was met, and by the code of the equation for a word."""
+    def _scale_codes(self) -> tuple[dict[str, Codes], ...]:
+        """The codes that each scale has: by grade, by place in STRANGERS, by the code of the equation for a word."""
+        known = self.location.equation.members
         words = {
             "grade": [str(int(grade)) for grade in Grade],
-            "met": [UNMET, MET],
-            **{name: [*self.location.equation.members[name], ""] for name in ALIKE},
+            STRANGE: STRANGERS,
+            **{name: [*known[name], ""] for name in ALIKE if name in known},
         }
-        members = self.spread.scale.members
-        return {
-            name: np.array([members[name].get(word, encoding.UNKNOWN) for word in told])
-            for name, told in words.items()
-        }
+        return tuple(
+            {
+                name: np.array([scale.members.get(name, {}).get(word, encoding.UNKNOWN) for word in told])
+                for name, told in words.items()
+            }
+            for scale in self.spread.scales
+        )
 
     def _at_every_grade(self, devices: Encoded) -> Encoded:
         """Repeat the devices, once for each grade, worst first."""

@@ -22,9 +22,19 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 GRID = np.linspace(0.005, 0.995, 100)  # the quantile levels at which residuals are kept
-MET, UNMET = "met", "unmet"  # whether a model was ever sold
+MET = "met"
+STRANGERS = (
+    MET,
+    "channel",
+    "model",
+    "brand",
+)  # what of a device was never met; where it is two, the later one
 VALUE = "value_log"  # the location, in log price
-SALES, KIND = "sales", "kind"  # the sales of a device's model, and the place of its category in CATEGORIES
+SALES, KIND, STRANGE = (
+    "sales",
+    "kind",
+    "strange",
+)  # codes: sales of its model; places in CATEGORIES and STRANGERS
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
@@ -35,34 +45,28 @@ USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 class Spread:
     """How far sold prices lie from the location: a scale per row, and quantiles of the scaled residuals per group.
 
-    `grids` holds, per group, the residual over scale at each level of GRID. See `groups`.
+    `scales` are the one of devices of which all was met, and that of strangers. `grids` holds, per group, the residual
+    over scale at each level of GRID. See `groups`.
     """
 
-    scale: hedonic.Hedonic
+    scales: tuple[hedonic.Hedonic, hedonic.Hedonic]
     grids: Mapping[str, Floats]
 
-    def predict(self, *, devices: Encoded) -> Floats:
-        """Tell the scale of each row, in log price: (n,)."""
-        return np.asarray(np.exp(self.scale.predict(devices=devices))).clip(max=self._most)
+    def predict(self, *, strange: bool, devices: Encoded) -> Floats:
+        """Tell the scale of each row, in log price, all of them strangers or none: (n,)."""
+        return np.asarray(np.exp(self.scales[strange].predict(devices=devices))).clip(max=self._most[strange])
 
     @cached_property
-    def _most(self) -> float:
-        """The scale above which a higher location could come with a lower quantile, as the scale falls with it."""
-        falls = [b.sign * max(b.sign * c.item(), 0.0) / b.unit for b, c in self._of_value]
-        return min(
-            [1 / (-f * max(grid.max() for grid in self.grids.values())) for f in falls if f], default=math.inf
-        )
-
-    @property
-    def _of_value(self) -> list[tuple[hedonic.Block, Floats]]:
-        pairs = zip(self.scale.blocks, self.scale.coefficients, strict=True)
-        return [(block, values) for block, values in pairs if block.number == VALUE]
+    def _most(self) -> tuple[float, ...]:
+        """The scales above which a higher location could come with a lower quantile, as a scale falls with it."""
+        farthest = max(grid.max() for grid in self.grids.values())
+        falls = [sum(map(_fall, scale.blocks, scale.coefficients)) for scale in self.scales]
+        return tuple(1 / (fall * farthest) if fall else math.inf for fall in falls)
 
     def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
         """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
-        met = (devices.codes[SALES] > 0).astype(np.int64)
         grade = devices.numbers["grade_rank"].astype(np.int64)
-        own = self.group[met, devices.codes[KIND], grade]
+        own = self.group[devices.codes[STRANGE], devices.codes[KIND], grade]
         at = self._levels[own]
         prices = np.exp(centre[:, None] + scale[:, None] * at[:, : len(QUANTILES)])
         low, middle, high = (np.exp(scale * at[:, place]) for place in (-2, -3, -1))
@@ -82,14 +86,14 @@ class Spread:
 
     @cached_property
     def group(self) -> Codes:
-        """The number of the group that a device has: (met or not, categories, grades)."""
+        """The number of the group that a device has: (STRANGERS, categories, grades)."""
         told = [
-            next(self._numbered[g] for g in groups(category, grade, met=met) if g in self._numbered)
-            for met in (False, True)
+            next(self._numbered[g] for g in groups(stranger, category, grade) if g in self._numbered)
+            for stranger in STRANGERS
             for category in CATEGORIES
             for grade in Grade
         ]
-        return np.array(told).reshape(2, len(CATEGORIES), len(Grade))
+        return np.array(told).reshape(len(STRANGERS), len(CATEGORIES), len(Grade))
 
     @cached_property
     def _levels(self) -> Floats:
@@ -103,16 +107,25 @@ class Spread:
         return np.array([np.exp(np.exp(SCALES)[:, None] * grid).mean(axis=1) for grid in self.grids.values()])
 
 
-def groups(category: str, grade: int, *, met: bool) -> tuple[str, ...]:
-    """List the groups that a device at a grade belongs to, narrowest first; those of models never met stand apart."""
-    if met:
-        return f"{category}|{grade}", category, ""
-    return f"{UNMET}|{category}", UNMET, ""
+def _fall(block: hedonic.Block, values: Floats) -> float:
+    """How fast the log scale falls with the location."""
+    return max(block.sign * values.item(), 0.0) / block.unit if block.number == VALUE else 0.0
+
+
+def groups(stranger: str, category: str, grade: int) -> tuple[str, ...]:
+    """List the groups whose spread a device may have, its own first: those of STRANGERS stand apart."""
+    met = (f"{category}|{grade}", category, "")
+    if stranger == MET:
+        return met
+    own = (f"{stranger}|{category}", stranger)
+    return (*own, *met) if stranger == "channel" else (*own, f"model|{category}", "model", *met)
 
 
 SPREAD_FEATURES: tuple[Feature, ...] = (
     Feature(name="grade", kind="category", why="worn devices differ more", expr=pl.col("grade"), spread=0.3),
-    Feature(name="met", kind="category", why="a model never sold is a guess", expr=pl.col("met"), spread=1.0),
+    Feature(
+        name=STRANGE, kind="category", why="what was never met is a guess", expr=pl.col(STRANGE), spread=1.0
+    ),
     Feature(
         name="doubt_log",
         kind="number",
@@ -158,7 +171,9 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
 )
 
 
-def spread_table(*, table: pl.DataFrame, value: Floats, doubt: Floats, sales: Codes) -> pl.DataFrame:
+def spread_table(
+    *, table: pl.DataFrame, value: Floats, doubt: Floats, sales: Codes, strange: Codes
+) -> pl.DataFrame:
     """Write what the scale depends on, of rows with this log `value` and `doubt` (see Hedonic): one row per row."""
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
@@ -168,7 +183,7 @@ def spread_table(*, table: pl.DataFrame, value: Floats, doubt: Floats, sales: Co
         "currency",
         "launch_price_log",
         pl.Series(VALUE, value),
-        met=pl.when(pl.Series(sales > 0)).then(pl.lit(MET)).otherwise(pl.lit(UNMET)),
+        pl.Series(STRANGE, np.array(STRANGERS)[strange]),
         doubt_log=pl.Series(doubt_log(doubt)),
         sales_log=pl.Series(np.log1p(sales)),
     )

@@ -21,8 +21,10 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarra
         {
             "category": rng.choice(["laptop", "audio"], N),
             "brand": "a",
+            "channel": "shop",
+            "currency": "EUR",
             "grade_rank": grade.astype(float),
-            "age_years": rng.uniform(0, 3, N),
+            "launch_price_log": rng.normal(6, 1, N),
             "day": rng.integers(0, 60, N),
         }
     )
@@ -32,13 +34,14 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarra
 
 def intervals(fitted: spread.Spread, table: pl.DataFrame, doubt: np.ndarray, sales: np.ndarray) -> np.ndarray:
     """The logs of the p05 and p95 of each row around a log price of 0."""
-    inputs = spread.spread_table(table=table, doubt=doubt, sales=sales)
-    scale = fitted.predict(devices=fitted.scale.encode(table=inputs))
+    strange, value = np.zeros(N, dtype=int), np.zeros(N)
+    inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales, strange=strange)
+    scale = fitted.predict(strange=False, devices=fitted.scales[0].encode(table=inputs))
     devices = Encoded(
         rows=N,
         numbers={"grade_rank": table["grade_rank"].to_numpy()},
         codes={
-            spread.SALES: sales,
+            spread.STRANGE: strange,
             spread.KIND: np.array([spread.PLACES[word] for word in table["category"]]),
         },
     )
@@ -46,13 +49,29 @@ def intervals(fitted: spread.Spread, table: pl.DataFrame, doubt: np.ndarray, sal
     return np.log(found[:, [OUTCOMES.index("p05"), OUTCOMES.index("p95")]]).T
 
 
-def group(fitted: spread.Spread, category: str, grade: int, *, met: bool = True) -> str:
-    return list(fitted.grids)[fitted.group[int(met), spread.PLACES[category], grade]]
+def calibrate(
+    table: pl.DataFrame,
+    residuals: np.ndarray,
+    doubt: np.ndarray,
+    sales: np.ndarray,
+    stranger: str = spread.MET,
+) -> spread.Spread:
+    """Calibrate rows around a log price of 0; those of models without sales are strangers."""
+    strange = np.where(sales > 0, 0, spread.STRANGERS.index(stranger))
+    value = np.zeros(N)
+    return calibration.calibrate(
+        table=table, value=value, residuals=residuals, doubt=doubt, sales=sales, strange=strange
+    )
+
+
+def group(fitted: spread.Spread, category: str, grade: int, stranger: str = spread.MET) -> str:
+    place = spread.STRANGERS.index(stranger)
+    return list(fitted.grids)[fitted.group[place, spread.PLACES[category], grade]]
 
 
 def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> None:
     table, residuals, doubt, sales = invented(1)
-    fitted = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    fitted = calibrate(table, residuals, doubt, sales)
     table, residuals, doubt, sales = invented(2)
     low, high = intervals(fitted, table, doubt, sales)
     inside = (low <= residuals) & (residuals <= high)
@@ -63,14 +82,14 @@ def test_nine_in_ten_new_residuals_lie_within_the_interval_of_every_grade() -> N
 
 def test_the_median_residual_is_no_part_of_the_spread() -> None:
     table, residuals, doubt, sales = invented(1)
-    fitted = calibration.calibrate(table=table, residuals=residuals + 0.7, doubt=doubt, sales=sales)
+    fitted = calibrate(table, residuals + 0.7, doubt, sales)
     assert np.interp(0.5, GRID, fitted.grids[""]) == pytest.approx(0.0, abs=0.1)
 
 
 def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
     table, residuals, doubt, sales = invented(1)
     rare = table.with_columns(grade_rank=pl.when(pl.int_range(N) < 30).then(5.0).otherwise(2.0))
-    fitted = calibration.calibrate(table=rare, residuals=residuals, doubt=doubt, sales=sales)
+    fitted = calibrate(rare, residuals, doubt, sales)
     assert "laptop|5" not in fitted.grids
     assert group(fitted, "laptop", 5) == "laptop"
     assert group(fitted, "console", 5) == ""
@@ -79,28 +98,25 @@ def test_a_group_with_too_few_residuals_borrows_those_of_its_category() -> None:
 def test_models_that_were_never_met_have_residuals_of_their_own() -> None:
     table, residuals, doubt, sales = invented(1)
     unmet = np.arange(N) % 3 == 0
-    fitted = calibration.calibrate(
-        table=table,
-        residuals=np.where(unmet, np.sign(residuals), residuals),
-        doubt=doubt,
-        sales=np.where(unmet, 0, sales),
-    )
-    assert group(fitted, "laptop", 2, met=False) == "unmet|laptop"
-    assert group(fitted, "console", 2, met=False) == "unmet"
-    assert np.abs(fitted.grids["unmet|laptop"]).std() < np.abs(fitted.grids["laptop|2"]).std()
+    left = np.where(unmet, np.sign(residuals), residuals)
+    fitted = calibrate(table, left, doubt, np.where(unmet, 0, sales), "model")
+    assert group(fitted, "laptop", 2, "model") == group(fitted, "laptop", 2, "brand") == "model|laptop"
+    assert group(fitted, "console", 2, "model") == "model"
+    assert group(fitted, "laptop", 2, "channel") == "laptop|2"
+    assert np.abs(fitted.grids["model|laptop"]).std() < np.abs(fitted.grids["laptop|2"]).std()
 
 
 def test_the_mean_of_a_value_is_that_of_its_whole_distribution() -> None:
     table, residuals, doubt, sales = invented(1)
-    fitted = calibration.calibrate(table=table, residuals=residuals, doubt=doubt, sales=sales)
+    fitted = calibrate(table, residuals, doubt, sales)
     devices = Encoded(
         rows=3,
         numbers={"grade_rank": np.full(3, 2.0)},
-        codes={spread.SALES: np.ones(3, dtype=int), spread.KIND: np.zeros(3, dtype=int)},
+        codes={spread.STRANGE: np.zeros(3, dtype=int), spread.KIND: np.zeros(3, dtype=int)},
     )
     scale = np.array([0.01, 0.2, 1.0])
     found = fitted.outcomes(centre=np.ones(3), scale=scale, devices=devices)[:, OUTCOMES.index("mean")]
-    grid = list(fitted.grids.values())[fitted.group[1, 0, 2]]
+    grid = list(fitted.grids.values())[fitted.group[0, 0, 2]]
     assert found == pytest.approx(np.exp(1 + scale[:, None] * grid).mean(axis=1), rel=1e-3)
 
 
