@@ -13,7 +13,7 @@ from scipy import sparse
 
 from training.layout import layout
 from training.settings import DEFAULTS
-from training.solver import Near, Prior, System, design, slopes
+from training.solver import TOLERANCE, Near, Prior, System, design, slopes
 from valuation import encoding, hedonic
 from valuation.features import Feature
 
@@ -23,7 +23,9 @@ Mask = NDArray[np.bool_]
 
 ROUNDS, LEARNING_ROUNDS = 4, 8  # of one fit; of one that learns the spreads
 DRAWS = 2
-ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where
+ROUGHLY = 1e-3  # what a draw may leave: it says how far, not where; and a round that another one follows
+EXACT_ROUNDS = 2  # at the end of a fit
+FAR_ROUNDS = 3  # in which a learning fit moves so far that what was factorised before is of no use
 FITTED_NOISE = 2.0  # residuals in the sample have about half the variance of those to come
 FIRST_NOISE = 0.12
 SLIP = 1.6  # in log price: five times as much, or a fifth, is a slip or worse, and teaches nothing
@@ -118,8 +120,8 @@ class Regression:
         target = self.target[known]
         self.until = float(self.days[known].max())
         for turn in range(rounds):
-            self.near = None if rng else self.near
-            system = self._solve(known)
+            self.near = None if rng and turn < FAR_ROUNDS else self.near
+            system = self._solve(known, TOLERANCE if turn > rounds - EXACT_ROUNDS - 1 else ROUGHLY)
             self._weigh(known)
             self.prior.loosen(self.coefficients)
             if rng is not None and turn < rounds - 1:
@@ -127,14 +129,14 @@ class Regression:
         for _ in range(rounds):
             if (self.slopes @ self.coefficients >= -STRAIGHT).all():
                 break
-            self._solve(known)
+            self._solve(known, TOLERANCE)
 
-    def _solve(self, known: Mask) -> System:
+    def _solve(self, known: Mask, tolerance: float) -> System:
         """Solve for the known rows as they are weighed now, and see which slopes have to be held."""
         weights = self.weights[known] / self.noise**2
         system = System(self.matrix[known], weights, self.prior, self.near, self.slopes[self.bent])
         self.near = system.near
-        self.coefficients = system.solve(system.right_side(self.target[known]), self.coefficients)
+        self.coefficients = system.solve(system.right_side(self.target[known]), self.coefficients, tolerance)
         rise = self.slopes @ self.coefficients
         self.bent = np.where(self.bent, rise <= LET_GO, rise < 0)
         return system

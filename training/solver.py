@@ -27,7 +27,7 @@ LONG_RUN = 0.05  # sd of the mean level of a walk, in log price: what stays is a
 STEPS_WEIGHED = (
     2.0  # degrees of freedom of Student's t for the steps of a walk: most are small, some are jumps
 )
-TOLERANCE = 1e-5  # of the right side that may be left
+TOLERANCE = 1e-4  # of the right side that may be left
 MOST_ITERATIONS = 300
 ROWS_TO_FACTORISE = 60_000  # a preconditioner need not be exact
 

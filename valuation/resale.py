@@ -27,7 +27,7 @@ Codes = NDArray[np.int64]
 
 BASES = ("model", "family", "brand", "category")
 GRADED = ("grade", "grade_rank")
-ALIKE = ("category", "brand", "channel", "currency")  # whose members the scale tells apart
+ALIKE = ("category", "channel", "currency")  # whose members the scale tells apart
 Said = tuple[dict[str, Floats], dict[str, Floats], Encoded]  # see ResaleModel.said
 
 

@@ -136,7 +136,6 @@ SPREAD_FEATURES: tuple[Feature, ...] = (
         spread=1.0,
     ),
     Feature(name="category", kind="category", why="kinds differ", expr=pl.col("category"), spread=0.3),
-    Feature(name="brand", kind="category", why="brands differ", expr=pl.col("brand"), spread=0.2),
     Feature(
         name="channel", kind="category", why="an auction is not a shop", expr=pl.col("channel"), spread=0.2
     ),
@@ -178,7 +177,6 @@ def spread_table(
     return table.select(
         pl.col("grade_rank").cast(pl.Int64).cast(pl.String).alias("grade"),
         "category",
-        "brand",
         "channel",
         "currency",
         "launch_price_log",

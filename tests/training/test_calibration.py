@@ -20,7 +20,6 @@ def invented(seed: int) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, np.ndarra
     table = pl.DataFrame(
         {
             "category": rng.choice(["laptop", "audio"], N),
-            "brand": "a",
             "channel": "shop",
             "currency": "EUR",
             "grade_rank": grade.astype(float),
