@@ -18,7 +18,7 @@ The ladder (a module imports only from a lower rung):
     hedonic
     encoding  features
     vocabulary
-    ledger
+    generations  ledger
     rules
     markets
     dated

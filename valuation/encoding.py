@@ -33,16 +33,6 @@ class Encoded:
             codes={name: np.concatenate([values] * times) for name, values in self.codes.items()},
         )
 
-    def at(self, rows: Codes) -> Encoded:
-        """These rows, or itself where they are all."""
-        if len(rows) == self.rows:
-            return self
-        return Encoded(
-            rows=len(rows),
-            numbers={name: values[rows] for name, values in self.numbers.items()},
-            codes={name: values[rows] for name, values in self.codes.items()},
-        )
-
 
 def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> Encoded:
     """Turn a table of features into arrays: text by the codes of `members`, everything else as numbers.

@@ -130,11 +130,10 @@ class ResaleModel:
         doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
         doubt += equation.doubt(devices=every, only=self._graded)
         centre = np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values())
-        outcomes = self.spread.outcomes(
-            centre=centre,
-            scale=self._scale(every, centre, doubt),
-            devices=every,
-        )
+        met = self._scale(False, every, centre, doubt)
+        strange = self._scale(True, every, centre, doubt) if every.codes[STRANGE].any() else met
+        scale = np.where(every.codes[STRANGE] > 0, strange, met)
+        outcomes = self.spread.outcomes(centre=centre, scale=scale, met=met, devices=every)
         return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
 
     def said(self, *, devices: Encoded) -> Said:
@@ -154,18 +153,10 @@ class ResaleModel:
         """The features that say something else of another grade."""
         return self.location.equation.touched(names=GRADED)
 
-    def _scale(self, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        """The scale of each row around its log price `centre`: (n,)."""
-        strange = devices.codes[STRANGE] > 0
-        scale = np.empty(devices.rows)
-        for kind in (False, True):
-            rows = np.flatnonzero(strange == kind)
-            if len(rows):
-                inputs = self._spread_inputs(
-                    devices.at(rows), centre[rows], doubt[rows], self._scale_codes[kind]
-                )
-                scale[rows] = self.spread.predict(strange=kind, devices=inputs)
-        return scale
+    def _scale(self, strange: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
+        """The scale of each row around its log price `centre`, as of a stranger or not: (n,)."""
+        inputs = self._spread_inputs(devices, centre, doubt, self._scale_codes[strange])
+        return self.spread.predict(strange=strange, devices=inputs)
 
     def _spread_inputs(
         self, devices: Encoded, centre: Floats, doubt: Floats, codes: Mapping[str, Codes]

@@ -37,6 +37,7 @@ SALES, KIND, STRANGE = (
 )  # codes: sales of its model; places in CATEGORIES and STRANGERS
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
+LEVELS = (*QUANTILES, 0.16, 0.84)
 OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 
@@ -61,15 +62,22 @@ class Spread:
         """The scales above which a higher location could come with a lower quantile, as a scale falls with it."""
         farthest = max(grid.max() for grid in self.grids.values())
         falls = [sum(map(_fall, scale.blocks, scale.coefficients)) for scale in self.scales]
-        return tuple(1 / (fall * farthest) if fall else math.inf for fall in falls)
+        return tuple(0.5 / (fall * farthest) if fall else math.inf for fall in falls)  # two scales may add up
 
-    def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
-        """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
-        grade = devices.numbers["grade_rank"].astype(np.int64)
-        own = self.group[devices.codes[STRANGE], devices.codes[KIND], grade]
-        at = self._levels[own]
-        prices = np.exp(centre[:, None] + scale[:, None] * at[:, : len(QUANTILES)])
-        low, middle, high = (np.exp(scale * at[:, place]) for place in (-2, -3, -1))
+    def outcomes(self, *, centre: Floats, scale: Floats, met: Floats, devices: Encoded) -> Floats:
+        """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES).
+
+        `met` is the scale that each would have, were it no stranger: no stranger's range is narrower than that.
+        """
+        grade, kind = devices.numbers["grade_rank"].astype(np.int64), devices.codes[KIND]
+        own = self.group[devices.codes[STRANGE], kind, grade]
+        left = scale[:, None] * self._levels[own]
+        strangers = np.flatnonzero(devices.codes[STRANGE])
+        if len(strangers):
+            as_met = met[strangers, None] * self._levels[self.group[0, kind[strangers], grade[strangers]]]
+            left[strangers] = _widened(left[strangers], as_met)
+        prices = np.exp(centre[:, None] + left[:, : len(QUANTILES)])
+        low, middle, high = np.exp(left[:, [LEVELS.index(level) for level in (0.16, 0.5, 0.84)]]).T
         mean = np.exp(centre) * self._mean(own, scale)
         return np.column_stack([prices, mean, (high - low) / (2 * middle)])
 
@@ -97,14 +105,21 @@ class Spread:
 
     @cached_property
     def _levels(self) -> Floats:
-        """The residual over scale of each group at QUANTILES, then at .5, .16 and .84: (groups, levels)."""
-        levels = [*QUANTILES, 0.5, 0.16, 0.84]
-        return np.array([np.interp(levels, GRID, grid) for grid in self.grids.values()])
+        """The residual over scale of each group at LEVELS: (groups, levels)."""
+        return np.array([np.interp(LEVELS, GRID, grid) for grid in self.grids.values()])
 
     @cached_property
     def _means(self) -> Floats:
         """The mean of e to the residual of each group at each of SCALES: (groups, scales)."""
         return np.array([np.exp(np.exp(SCALES)[:, None] * grid).mean(axis=1) for grid in self.grids.values()])
+
+
+def _widened(left: Floats, least: Floats) -> Floats:
+    """Residuals at LEVELS, moved away from their middle where `least` lie farther from theirs: (n, levels)."""
+    middle = [LEVELS.index(0.5)]
+    own, other = left - left[:, middle], least - least[:, middle]
+    below = np.array(LEVELS) < 0.5
+    return np.asarray(left[:, middle] + np.where(below, np.minimum(own, other), np.maximum(own, other)))
 
 
 def _fall(block: hedonic.Block, values: Floats) -> float:
