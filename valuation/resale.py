@@ -130,10 +130,7 @@ class ResaleModel:
         doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
         doubt += equation.doubt(devices=every, only=self._graded)
         centre = np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values())
-        met = self._scale(False, every, centre, doubt)
-        strange = self._scale(True, every, centre, doubt) if every.codes[STRANGE].any() else met
-        scale = np.where(every.codes[STRANGE] > 0, strange, met)
-        outcomes = self.spread.outcomes(centre=centre, scale=scale, met=met, devices=every)
+        outcomes = self.spread.outcomes(centre=centre, scale=self._scale(every, centre, doubt), devices=every)
         return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
 
     def said(self, *, devices: Encoded) -> Said:
@@ -153,8 +150,15 @@ class ResaleModel:
         """The features that say something else of another grade."""
         return self.location.equation.touched(names=GRADED)
 
-    def _scale(self, strange: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        """The scale of each row around its log price `centre`, as of a stranger or not: (n,)."""
+    def _scale(self, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
+        """The scale of each row around its log price `centre`, of a stranger by a scale of its own: (n,)."""
+        strange = devices.codes[STRANGE] > 0
+        if not strange.any():
+            return self._scale_as(False, devices, centre, doubt)
+        own = self._scale_as(True, devices, centre, doubt)
+        return own if strange.all() else np.where(strange, own, self._scale_as(False, devices, centre, doubt))
+
+    def _scale_as(self, strange: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
         inputs = self._spread_inputs(devices, centre, doubt, self._scale_codes[strange])
         return self.spread.predict(strange=strange, devices=inputs)
 

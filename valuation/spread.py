@@ -60,22 +60,19 @@ class Spread:
     @cached_property
     def _most(self) -> tuple[float, ...]:
         """The scales above which a higher location could come with a lower quantile, as a scale falls with it."""
-        farthest = max(grid.max() for grid in self.grids.values())
-        falls = [sum(map(_fall, scale.blocks, scale.coefficients)) for scale in self.scales]
-        return tuple(0.5 / (fall * farthest) if fall else math.inf for fall in falls)  # two scales may add up
+        farthest = self._levels.max()
+        return tuple(1 / (fall * farthest) if fall else math.inf for fall in self._falls)
 
-    def outcomes(self, *, centre: Floats, scale: Floats, met: Floats, devices: Encoded) -> Floats:
-        """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES).
+    @cached_property
+    def _falls(self) -> tuple[float, ...]:
+        """How fast each log scale falls with the location."""
+        return tuple(sum(map(_fall, scale.blocks, scale.coefficients)) for scale in self.scales)
 
-        `met` is the scale that each would have, were it no stranger: no stranger's range is narrower than that.
-        """
-        grade, kind = devices.numbers["grade_rank"].astype(np.int64), devices.codes[KIND]
-        own = self.group[devices.codes[STRANGE], kind, grade]
+    def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
+        """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
+        grade = devices.numbers["grade_rank"].astype(np.int64)
+        own = self.group[devices.codes[STRANGE], devices.codes[KIND], grade]
         left = scale[:, None] * self._levels[own]
-        strangers = np.flatnonzero(devices.codes[STRANGE])
-        if len(strangers):
-            as_met = met[strangers, None] * self._levels[self.group[0, kind[strangers], grade[strangers]]]
-            left[strangers] = _widened(left[strangers], as_met)
         prices = np.exp(centre[:, None] + left[:, : len(QUANTILES)])
         low, middle, high = np.exp(left[:, [LEVELS.index(level) for level in (0.16, 0.5, 0.84)]]).T
         mean = np.exp(centre) * self._mean(own, scale)
@@ -85,8 +82,8 @@ class Spread:
         """The mean of e to the residual, read off a table by group and scale: (n,)."""
         along = np.clip((np.log(scale) - SCALES[0]) / (SCALES[1] - SCALES[0]), 0, len(SCALES) - 1.001)
         before = along.astype(np.int64)
-        table, share = self._means, along - before
-        return np.asarray(table[group, before] * (1 - share) + table[group, before + 1] * share)
+        table, share = self._log_means, along - before
+        return np.asarray(np.exp(table[group, before] * (1 - share) + table[group, before + 1] * share))
 
     @cached_property
     def _numbered(self) -> dict[str, int]:
@@ -109,21 +106,19 @@ class Spread:
         return np.array([np.interp(LEVELS, GRID, grid) for grid in self.grids.values()])
 
     @cached_property
-    def _means(self) -> Floats:
-        """The mean of e to the residual of each group at each of SCALES: (groups, scales)."""
-        return np.array([np.exp(np.exp(SCALES)[:, None] * grid).mean(axis=1) for grid in self.grids.values()])
+    def _log_means(self) -> Floats:
+        """The log of the mean of e to the residual of each group at each of SCALES: (groups, scales).
 
-
-def _widened(left: Floats, least: Floats) -> Floats:
-    """Residuals at LEVELS, moved away from their middle where `least` lie farther from theirs: (n, levels)."""
-    middle = [LEVELS.index(0.5)]
-    own, other = left - left[:, middle], least - least[:, middle]
-    below = np.array(LEVELS) < 0.5
-    return np.asarray(left[:, middle] + np.where(below, np.minimum(own, other), np.maximum(own, other)))
+        It rises with the scale no faster than the scale falls with the location, so that a mean rises with that.
+        """
+        logs = np.log([np.exp(np.exp(SCALES)[:, None] * grid).mean(axis=1) for grid in self.grids.values()])
+        fastest = (SCALES[1] - SCALES[0]) / max(*self._falls, 1e-9)
+        rises = np.minimum(np.diff(logs, axis=1), fastest)
+        return np.column_stack([logs[:, :1], logs[:, :1] + np.cumsum(rises, axis=1)])
 
 
 def _fall(block: hedonic.Block, values: Floats) -> float:
-    """How fast the log scale falls with the location."""
+    """How fast the log scale falls with the location by this term."""
     return max(block.sign * values.item(), 0.0) / block.unit if block.number == VALUE else 0.0
 
 

@@ -44,7 +44,7 @@ def intervals(fitted: spread.Spread, table: pl.DataFrame, doubt: np.ndarray, sal
             spread.KIND: np.array([spread.PLACES[word] for word in table["category"]]),
         },
     )
-    found = fitted.outcomes(centre=np.zeros(N), scale=scale, met=scale, devices=devices)
+    found = fitted.outcomes(centre=np.zeros(N), scale=scale, devices=devices)
     return np.log(found[:, [OUTCOMES.index("p05"), OUTCOMES.index("p95")]]).T
 
 
@@ -114,9 +114,7 @@ def test_the_mean_of_a_value_is_that_of_its_whole_distribution() -> None:
         codes={spread.STRANGE: np.zeros(3, dtype=int), spread.KIND: np.zeros(3, dtype=int)},
     )
     scale = np.array([0.01, 0.2, 1.0])
-    found = fitted.outcomes(centre=np.ones(3), scale=scale, met=scale, devices=devices)[
-        :, OUTCOMES.index("mean")
-    ]
+    found = fitted.outcomes(centre=np.ones(3), scale=scale, devices=devices)[:, OUTCOMES.index("mean")]
     grid = list(fitted.grids.values())[fitted.group[0, 0, 2]]
     assert found == pytest.approx(np.exp(1 + scale[:, None] * grid).mean(axis=1), rel=1e-3)
 
