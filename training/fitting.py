@@ -95,12 +95,12 @@ def fit(
     known = vocabulary.complete(
         devices=ordered.with_columns(on=pl.col("sold_on")), known=vocabulary.facts(known=devices)
     )
-    model, table = _fit_resale(known, attributes, settings, seed, threads)
+    model, table, taught = _fit_resale(known, attributes, settings, seed, threads)
     return Appraiser(
         model=model,
         attributes=attributes,
         devices=vocabulary.of_sales(sales=known, attributes=attributes),
-        past=comparables.of_sales(sales=ordered, attributes=attributes),
+        past=comparables.of_sales(sales=ordered.filter(taught), attributes=attributes),
         centres=explanation.centres(location=model.location, table=table),
         as_of=as_of,
         simulated=simulated,
@@ -110,8 +110,8 @@ def fit(
 
 def _fit_resale(
     sales: pl.DataFrame, attributes: Mapping[str, Attribute], settings: Settings, seed: int, threads: int
-) -> tuple[resale.ResaleModel, pl.DataFrame]:
-    """Fit the resale model to sales in order of time; tell it, and the features of the sales.
+) -> tuple[resale.ResaleModel, pl.DataFrame, Mask]:
+    """Fit the resale model to sales in order of time; tell it, the features of the sales, and who of them taught.
 
     An equation without an anchor tells what the anchor is grown on; one with it is fitted to all sales, which tells how
     far each of its parts is pooled. Then in rehearsal, the next sales are predicted from each of a few origins in the
@@ -160,7 +160,7 @@ def _fit_resale(
     location = resale.Location(
         listed=listed, equation=final.equation, anchor=grown, sales=dict(_counts(table, "model").iter_rows())
     )
-    return resale.ResaleModel(location=location, spread=spread), table
+    return resale.ResaleModel(location=location, spread=spread), table, final.weights > 0
 
 
 def _useful(table: pl.DataFrame, listed: Sequence[Feature]) -> tuple[Feature, ...]:

@@ -27,6 +27,7 @@ MOST_ROUNDS = 3000
 PATIENCE = 100  # rounds without a gain
 MOST_CATEGORIES = 254  # that HistGradientBoosting takes as they are; an encoding of their mean price above
 SEED = 1
+OF_OTHER_ROWS = ("newer",)  # features that a row does not tell by itself
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def table(sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Table:
     devices = vocabulary.complete(devices=sales.with_columns(on=pl.col("sold_on")), known=vocabulary.facts())
     listed = features.declared(attributes=attributes)
     return Table(
-        columns=features.table(devices=devices, attributes=attributes),
+        columns=features.table(devices=devices, attributes=attributes).drop(OF_OTHER_ROWS),
         target=sales["price"].log().to_numpy(),
         categories=tuple(f.name for f in listed if f.kind == "category"),
     )

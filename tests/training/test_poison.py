@@ -40,8 +40,10 @@ def test_two_sales_in_a_hundred_at_a_tenth_or_ten_times_move_the_middle_by_two_p
     sales: pl.DataFrame, clean: np.ndarray, factor: float
 ) -> None:
     rows = np.random.default_rng(3).choice(sales.height, int(SHARE * sales.height), replace=False)
-    moved = medians(fitted(spoilt(sales, rows, factor)), sales) / clean
-    assert np.median(moved) == pytest.approx(1.0, abs=0.02)
+    poisoned = fitted(spoilt(sales, rows, factor))
+    assert np.median(medians(poisoned, sales) / clean) == pytest.approx(1.0, abs=0.02)
+    shown = set(poisoned.past["price"]) & set(sales["price"].gather(rows) * factor)
+    assert len(shown) <= 0.05 * len(rows)  # as comparables
 
 
 @pytest.mark.parametrize("factor", [0.1, 10.0])
