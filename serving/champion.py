@@ -86,12 +86,14 @@ class Incumbent:
 
     def namesake(self, *, brand: str, model: str) -> Variant | None:
         """The known device of this brand and model with the least storage."""
-        return self._named.get((catalogue.key(brand), catalogue.key(model)))
+        return self._named.get((catalogue.key(brand), catalogue.model_key(brand=brand, model=model)))
 
     @cached_property
     def _named(self) -> dict[tuple[str, str], Variant]:
         falling = sorted(self.catalogue.variants, key=lambda v: -(v.storage_gb or 0))
-        return {(catalogue.key(v.brand), catalogue.key(v.model)): v for v in falling}
+        return {
+            (catalogue.key(v.brand), catalogue.model_key(brand=v.brand, model=v.model)): v for v in falling
+        }
 
     def most_sold(self) -> tuple[Variant, str]:
         """The device with the most sales, and the currency of these."""
@@ -108,7 +110,8 @@ class Incumbent:
 
 
 def _identity(row: Mapping[str, Any]) -> Identity:
-    return catalogue.key(row["brand"]), catalogue.key(row["model"]), row["storage_gb"]
+    brand, model = row["brand"], row["model"]
+    return catalogue.key(brand), catalogue.model_key(brand=brand, model=model), row["storage_gb"]
 
 
 class Champion:

@@ -215,7 +215,10 @@ def _numbered(unit: asks.Unit, number: int, incumbent: Incumbent, terms: Terms, 
     try:
         return Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=on)
     except Refusal as refusal:
-        refusal.errors = [{"field": f"devices.{number}", "title": refusal.detail}]
+        within = f"devices.{number}"
+        refusal.errors = [{**e, "field": f"{within}.device.{e['field']}"} for e in refusal.errors] or [
+            {"field": within, "title": refusal.detail}
+        ]
         raise
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training import regression
 from training.settings import DEFAULTS, Settings
 from valuation import hedonic, spread
-from valuation.spread import MET, STRANGERS
+from valuation.spread import MET, STRANGERS, UNMET
 
 Floats = NDArray[np.float64]
 
@@ -31,8 +31,8 @@ def calibrate(
 ) -> spread.Spread:
     """Learn the spread from residuals (n,) in log price of sales that the location has not seen.
 
-    `strange` tells what of each was never met, as its place in STRANGERS. The median of the others is taken off: where
-    the market stands is the walks' to say, from newer sales than these.
+    `strange` tells what of each was never met, as its place in STRANGERS. Of those of which all was met, the median is
+    taken off: where the market stands is the walks' to say, from newer sales than these.
     """
     age_days = table.select(pl.col("day").max() - pl.col("day")).to_series().to_numpy()
     weights = np.exp2(-age_days / settings.half_life_days)
@@ -42,9 +42,10 @@ def calibrate(
     size = np.abs(residuals)
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
     inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales, strange=strange)
-    scales = [_scale(inputs, target, rows if rows.any() else ~rows) for rows in (met, ~met)]
+    unmet = strange >= UNMET
+    scales = [_scale(inputs, target, rows if rows.any() else ~rows) for rows in (~unmet, unmet)]
     at = [np.exp(scale.predict(devices=scale.encode(table=inputs))) for scale in scales]
-    scaled = residuals / np.where(met, *at)
+    scaled = residuals / np.where(unmet, at[1], at[0])
     return spread.Spread(scales=(scales[0], scales[1]), grids=_grids(table, scaled, weights, strange))
 
 

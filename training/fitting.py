@@ -26,18 +26,16 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-WINDOW_DAYS = 28  # a served value is up to this much newer than the last sale that was known
+WINDOW_DAYS = resale.FRESH_DAYS
 REHEARSALS, WINDOWS = 3, 3  # so many origins, and windows after each
 LEAST_KNOWN_SHARE = 0.3  # of the sales, before the first origin
-MOST_STRANGERS = {
-    "model": 20_000,
-    "brand": 5_000,
-    "channel": 5_000,
-}  # sales that are predicted as if it were new
+FEWEST_SALES = 20  # that an origin knows, and that are rehearsed: of fewer nothing can be told of a spread
+MOST_STRANGERS = {"model": 20_000, "brand": 5_000, "channel": 2_000, "market": 2_000}  # predicted as if new
 FORGOTTEN = {
     "model": ("model", "family", "brand"),
     "brand": ("model", "family", "brand"),
     "channel": ("channel",),
+    "market": ("market",),
 }
 STRANGER = "(never met)"
 REFRESHES = 2  # rounds of the equation when a few more sales are known
@@ -115,7 +113,8 @@ def _fit_resale(
 
     An equation without an anchor tells what the anchor is grown on; one with it is fitted to all sales, which tells how
     far each of its parts is pooled. Then in rehearsal, the next sales are predicted from each of a few origins in the
-    past; and sales by those who never met their model, brand or channel. What these rows show calibrates the spread.
+    past; and sales by those who never met their model, brand, channel or market. What these rows show calibrates the
+    spread.
     """
     table = features.table(devices=sales.with_columns(on=pl.col("sold_on")), attributes=attributes)
     listed = _useful(table, features.declared(attributes=attributes))
@@ -146,7 +145,7 @@ def _fit_resale(
     final = _lay(ground, everything)
     final.learn(everything, rng=rng)
     rehearsals = [r for starts in _origins(table) for r in _rehearse(ground, starts, final)]
-    for kind, dealt in {"model": folds, **growing.deal(table, ("brand", "channel"), rng)}.items():
+    for kind, dealt in {"model": folds, **growing.deal(table, rng)}.items():
         rehearsals += _strangers(ground, final, grown, kind, dealt)
     spread = calibration.calibrate(
         table=table[np.concatenate([r.rows for r in rehearsals])],
@@ -178,10 +177,11 @@ def _origins(table: pl.DataFrame) -> list[list[int]]:
     length = max(1, min(WINDOW_DAYS, (last - first) // (2 * wanted)))
     starts = [last + 1 - length * back for back in range(wanted, 0, -1)]
     kept = [start for start in starts if (day < start).mean() >= LEAST_KNOWN_SHARE] or [last]
-    if (day < kept[0]).sum() == 0:
+    before = int((day < kept[0]).sum())
+    if min(before, table.height - before) < FEWEST_SALES:
         raise TooFewSalesError(
-            f"The {table.height} sales were all sold on {len(np.unique(day))} day(s): the spread of prices "
-            "can only be learned from sales on later days than others. Give sales over more days."
+            f"Of {table.height} sales on {len(np.unique(day))} day(s), {before} come before the others: the spread of "
+            f"prices can only be learned from {FEWEST_SALES} sales and as many on later days. Give more sales."
         )
     return [kept[at : at + WINDOWS] for at in range(0, len(kept), WINDOWS)]
 
@@ -221,7 +221,7 @@ def _strangers(
     strange = ground.table.select(*names, fold=pl.Series(folds)).select(
         only.alias(name) for only, name in zip(alone, names, strict=True)
     )
-    every = max(1, len(folds) // MOST_STRANGERS[kind])
+    every = -(-len(folds) // MOST_STRANGERS[kind])
     for held, equation in final.held(folds):
         rows = held[::every]
         part = ground.table[rows].with_columns(

@@ -44,19 +44,24 @@ def fold(*, table: pl.DataFrame, sales: pl.DataFrame, rng: np.random.Generator) 
     return np.asarray((rng.permutation(int(codes.max()) + 1) % FOLDS)[codes])
 
 
-def deal(table: pl.DataFrame, names: Sequence[str], rng: np.random.Generator) -> dict[str, Whole]:
-    """Deal the words of each of these categories that has two at least into folds: {name: (n,)}, -1 where untold."""
+def deal(table: pl.DataFrame, rng: np.random.Generator) -> dict[str, Whole]:
+    """Deal what may be a stranger into folds, where there are two at least: {category: (n,)}, -1 for no fold.
+
+    A market leaves another one of its currency behind.
+    """
     dealt = {}
-    for name in names:
-        code = (
-            table.select((pl.col(name).rank("dense") - 1).fill_null(-1))
-            .to_series()
-            .to_numpy()
-            .astype(np.int64)
-        )
-        if code.max() > 0:
-            dealt[name] = np.where(code < 0, -1, (rng.permutation(code.max() + 1) % FOLDS)[code])
-    return dealt
+    for name in ("brand", "channel"):
+        code = table.select(_number(pl.col(name))).to_series().to_numpy()
+        dealt[name] = np.where(code < 0, -1, (rng.permutation(code.max() + 1) % FOLDS)[code])
+    alone = pl.col("market").n_unique().over("currency") < 2
+    market = pl.when(~alone).then(_number(pl.col("market")).over("currency") % FOLDS).otherwise(-1)
+    dealt["market"] = table.select(market).to_series().to_numpy()
+    return {name: folds for name, folds in dealt.items() if len(np.unique(folds[folds >= 0])) > 1}
+
+
+def _number(column: pl.Expr) -> pl.Expr:
+    """Number the words from 0 on, -1 for null."""
+    return (column.rank("dense").cast(pl.Int64) - 1).fill_null(-1)
 
 
 def grow(

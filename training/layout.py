@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,8 @@ def layout(
         if feature.kind == "number" and span > feature.needs_days:
             beside = next((f for f in listed if f.name == feature.wears_with), None)
             blocks.extend(_lines(feature, beside, table, known))
-    blocks += [_worn(f, blocks) for f in listed if f.wears_with and table[f.name].null_count()]
+    lines = {block.number: block for block in reversed(blocks) if block.number}
+    blocks += [_worn(f, lines) for f in listed if f.wears_with in lines and table[f.name].null_count()]
     blocks.sort(key=lambda block: block.number)
     if days:
         crossed: list[tuple[str, ...]] = [*PAIRS, *WALKS]
@@ -110,8 +111,10 @@ def _lines(feature: Feature, beside: Feature | None, table: pl.DataFrame, known:
 
 
 def _usual(feature: Feature, beside: Feature, table: pl.DataFrame) -> tuple[tuple[float, float], ...]:
-    """What is usual of a number at the knots of the one that it wears with: points between which it is a line."""
+    """What is usual of a number at the knots of the one that it wears with: points, none where no row tells both."""
     told = table.select(beside.name, feature.name).drop_nulls().to_numpy()
+    if not len(told):
+        return ()
     knots = np.array(beside.knots)
     hats = np.column_stack([np.interp(told[:, 0], knots, peak) for peak in np.eye(len(knots))])
     middle = float(np.median(told[:, 1]))
@@ -135,10 +138,9 @@ def _missing(feature: Feature, known: Members) -> list[Block]:
     ]
 
 
-def _worn(feature: Feature, blocks: Sequence[Block]) -> Block:
+def _worn(feature: Feature, lines: Mapping[str, Block]) -> Block:
     """The line of the number that `feature` wears with, for the rows where it is not told itself."""
-    shared = next(block for block in blocks if block.number == feature.wears_with)
-    return replace(shared, missing=feature.name, spread=MISSING / 2)
+    return replace(lines[feature.wears_with], missing=feature.name, spread=MISSING / 2)
 
 
 def _walk(by: tuple[str, ...], members: tuple[tuple[str, ...], ...], days: tuple[int, int]) -> Block:

@@ -49,7 +49,9 @@ class Anchor:
         """Write the inputs of the trees in the order of `seen`: (n, features), NaN where not known."""
         return np.column_stack(
             [
-                devices.numbers[f.name] if f.kind == "number" else _or_nan(devices.codes[f.name])
+                devices.numbers[f.name]
+                if f.kind == "number"
+                else _or_nan(devices.codes.get(f.name), devices.rows)
                 for f in self.seen
             ]
         )
@@ -78,5 +80,6 @@ class Anchor:
                 yield trees, rows, np.where(unknown[rows], 1 / len(self.trees), 1.0)
 
 
-def _or_nan(codes: Codes) -> Floats:
-    return np.where(codes == encoding.UNKNOWN, np.nan, codes)
+def _or_nan(codes: Codes | None, rows: int) -> Floats:
+    """The codes as numbers, NaN where unknown; a category of which no member comes again has none."""
+    return np.full(rows, np.nan) if codes is None else np.where(codes == encoding.UNKNOWN, np.nan, codes)

@@ -38,15 +38,15 @@ class Appraiser:
     """Tells what devices sell for.
 
     `attributes` are the further columns it was trained on; `devices` is its vocabulary; `past` are sales to compare
-    with; `centres` what each feature contributes on average; `card` describes it to people; `digest` is the content
-    address of its directory, empty until it is packed.
+    with; `centres` what each feature contributes on average, by currency; `card` describes it to people; `digest` is
+    the content address of its directory, empty until it is packed.
     """
 
     model: ResaleModel
     attributes: Mapping[str, Attribute]
     devices: pl.DataFrame
     past: pl.DataFrame
-    centres: Mapping[str, float]
+    centres: Mapping[str, Mapping[str, float]]
     as_of: date
     simulated: bool
     card: Mapping[str, Any]
@@ -123,7 +123,7 @@ class Appraiser:
             effects=explanation.effects(
                 shares=self._shares(read, said, grade),
                 value=values[grade].p50,
-                centres=self.centres,
+                centres=self.centres[currency],
                 rest="grade" if read.codes[SALES][0] else "model",
             ),
         )
@@ -140,7 +140,8 @@ class Appraiser:
     ) -> dict[int, Value]:
         """Tell what the device will sell for, so many days after `on`: from its age then and from the seasons.
 
-        The market stands still as far as anybody knows, and the range grows with the days. Raises as appraise_one.
+        The market stands still as far as anybody knows; from a month after the last sale on, the range grows with the
+        days. Raises as appraise_one.
         """
         later = {ahead: on + timedelta(days=ahead) for ahead in days}
         return {

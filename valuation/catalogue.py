@@ -86,6 +86,16 @@ def key_expr(column: pl.Expr) -> pl.Expr:
     return lower.str.replace_all(r"[\s\x1c-\x1f]+", " ").str.strip_chars(" ")
 
 
+def model_key(*, brand: str, model: str) -> str:
+    """The form in which models of a brand are compared: the key of the name, without the brand in front."""
+    return key(model).removeprefix(key(brand)).strip(" -")
+
+
+def model_key_expr() -> pl.Expr:
+    """The same as `model_key`, on the columns brand and model."""
+    return key_expr(pl.col("model")).str.strip_prefix(key_expr(pl.col("brand"))).str.strip_chars(" -")
+
+
 def slug(*, brand: str, model: str, storage_gb: float | None) -> str:
     """A device id from the names: ASCII words and numbers joined by hyphens, a plus written out.
 
@@ -171,13 +181,13 @@ class Catalogue:
 def launch_facts() -> pl.DataFrame:
     """The launches of the embedded catalogue, one row per variant and currency.
 
-    brand_key and model_key (see `key`), storage_gb, currency, launched_on, launch_price (major units), derived.
+    brand_key and model_key, storage_gb, currency, launched_on, launch_price (major units), derived.
     """
     return pl.DataFrame(
         [
             {
                 "brand_key": key(variant.brand),
-                "model_key": key(variant.model),
+                "model_key": model_key(brand=variant.brand, model=variant.model),
                 "storage_gb": variant.storage_gb,
                 "currency": launch.price.currency,
                 "launched_on": variant.launched_on,

@@ -91,6 +91,8 @@ def _adjusted(sale: Mapping[str, object], logs: Mapping[str, float]) -> Comparab
         **{name: sale[name] for name in ("market", "brand", "model", "storage_gb", "grade")},  # type: ignore[arg-type]
         sold_on=sale["on"],  # type: ignore[arg-type]
         price=price,
-        adjustments=explanation.in_money(logs=logs, start=price, end=adjusted),
+        adjustments=explanation.in_money(
+            logs={name: log for name, log in logs.items() if log}, start=price, end=adjusted
+        ),
         adjusted=adjusted,
     )

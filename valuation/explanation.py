@@ -36,11 +36,17 @@ FIRM = (
 )  # features that are no opinion: they make the typical device of a market
 
 
-def centres(*, location: Location, table: pl.DataFrame) -> dict[str, float]:
-    """Tell what each feature contributes on average over a table of sales, in log price; of very many, over some."""
-    some = table.gather_every(max(1, table.height // ROWS_TO_CENTRE))
-    shares = location.contributions(devices=location.encode(table=some))
-    return {name: float(share.mean()) for name, share in shares.items()}
+def centres(*, location: Location, table: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Tell what each feature contributes on average, in log price, over the sales in each currency; of many, over some.
+
+    By currency, as a launch price is a number of its units.
+    """
+    found = {}
+    for (currency,), sales in table.partition_by("currency", as_dict=True).items():
+        some = sales.gather_every(max(1, sales.height // ROWS_TO_CENTRE))
+        shares = location.contributions(devices=location.encode(table=some))
+        found[str(currency)] = {name: float(share.mean()) for name, share in shares.items()}
+    return found
 
 
 def effects(

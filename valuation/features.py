@@ -26,9 +26,8 @@ class Feature:
     effect in log price: per unit for a number with knots, per standard deviation for one without, per member for a
     category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of their own,
     segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope for the
-    whole line. `wears_with` is a number that tells what is usual where this one is not told. the trees of the
-    anchor see it or not;
-    `needs_days` of sales are needed to tell it from what else time does.
+    whole line. `wears_with` is a number that tells what is usual where this one is not told; `trees`
+    whether the trees of the anchor see it; `needs_days` of sales are needed to tell it from what else time does.
     """
 
     name: str
@@ -50,7 +49,7 @@ def _text(column: str) -> pl.Expr:
 
 
 _AGE_DAYS = (pl.col("on") - pl.col("launched_on")).dt.total_days()
-_MODEL = _text("model").str.strip_prefix(_text("brand")).str.strip_chars(" -")
+_MODEL = catalogue.model_key_expr()
 
 _YEAR = pl.col("on").cast(pl.Date).to_physical().cast(pl.Float64) / DAYS_PER_YEAR
 _YEARS_TO_2020 = 50.0  # from 1970: a number near its first knot is told apart from the base more easily

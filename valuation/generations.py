@@ -16,6 +16,7 @@ from valuation import catalogue
 Floats = NDArray[np.float64]
 
 TAKES_FROM, TAKES_UNTIL = -14, 91  # days from its launch, between which a newer generation takes its buyers
+NEXT_AFTER = 120  # days after its own launch: what comes sooner is a sibling, or the same day told otherwise
 _EPOCH = date(1970, 1, 1)
 _NUMBERS = r"\([^)]*\)|[0-9]+(st|nd|rd|th|g)?|\bgen\b"
 _LINE = catalogue.key_expr(
@@ -73,4 +74,4 @@ def _day(column: pl.Expr) -> pl.Expr:
 
 def _count(days: Floats, own: Floats | int, on: Floats | int) -> Floats:
     taken = (on - days - TAKES_FROM) / (TAKES_UNTIL - TAKES_FROM)
-    return np.asarray((taken.clip(0, 1) * (days > own)).sum(axis=-1))
+    return np.asarray((taken.clip(0, 1) * (days > own + NEXT_AFTER)).sum(axis=-1))

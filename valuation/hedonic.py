@@ -216,14 +216,8 @@ class Hedonic:
     def doubt(
         self, *, devices: Encoded, only: Container[str] | None = None, but: Container[str] = ()
     ) -> Floats:
-        """The variance of what cannot be known of each row, in log price: (n,); `only` and `but` as above.
-
-        That is the effects of members that have not been met, and how far the walks go from the last day known on.
-        """
+        """The variance of the levels that have not been met of each row, in log price: (n,); `only`, `but` as above."""
         variance = np.zeros(devices.rows)
-        if only is None:
-            weeks = np.maximum(devices.numbers["day"] - self.until, 0) / DAYS_PER_WEEK
-            variance += weeks * self._restless
         for block, rows, _ in self._terms:
             if not block.by or block.knots or block.number or block.feature in but:
                 continue
@@ -233,6 +227,11 @@ class Hedonic:
             if unknown.any():
                 variance += unknown * block.spread**2 * (block.heights(devices) ** 2).sum(axis=1)
         return variance
+
+    def wander(self, *, devices: Encoded, days: float) -> Floats:
+        """The variance of where the walks go later than so many days after the last one known, in log price: (n,)."""
+        weeks = np.maximum(devices.numbers["day"] - self.until - days, 0) / DAYS_PER_WEEK
+        return np.asarray(weeks * self._restless)
 
     @cached_property
     def _restless(self) -> float:

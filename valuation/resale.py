@@ -20,12 +20,13 @@ from valuation.anchor import Anchor
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
-from valuation.spread import KIND, OUTCOMES, PLACES, SALES, STRANGE, STRANGERS, Spread
+from valuation.spread import KIND, OUTCOMES, PLACES, SALES, SD, STRANGE, STRANGERS, UNMET, Spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 BASES = ("model", "family", "brand", "category")
+FRESH_DAYS = 28  # after the last sale known: so far ahead the spread was rehearsed
 GRADED = ("grade", "grade_rank")
 ALIKE = ("category", "channel", "currency")  # whose members the scale tells apart
 Said = tuple[dict[str, Floats], dict[str, Floats], Encoded]  # see ResaleModel.said
@@ -94,7 +95,7 @@ def _kinds(table: pl.DataFrame) -> Codes:
 
 def strange(*, table: pl.DataFrame, codes: Mapping[str, Codes]) -> Codes:
     """What of each device was never met, as its place in STRANGERS: (n,). An untold channel is no stranger."""
-    told = {"channel": table["channel"].is_not_null().to_numpy(), "brand": True}
+    told = {"channel": table["channel"].is_not_null().to_numpy(), "market": True, "brand": True}
     found = np.where(codes[SALES] > 0, 0, STRANGERS.index("model"))
     for name, asked in told.items():
         if name in codes:
@@ -151,16 +152,17 @@ class ResaleModel:
         return self.location.equation.touched(names=GRADED)
 
     def _scale(self, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        """The scale of each row around its log price `centre`, of a stranger by a scale of its own: (n,)."""
-        strange = devices.codes[STRANGE] > 0
-        if not strange.any():
-            return self._scale_as(False, devices, centre, doubt)
-        own = self._scale_as(True, devices, centre, doubt)
-        return own if strange.all() else np.where(strange, own, self._scale_as(False, devices, centre, doubt))
+        """The scale of each row around its log price `centre`, wider on days far ahead: (n,)."""
+        unmet = devices.codes[STRANGE] >= UNMET
+        scale = self._scale_as(bool(unmet.all()), devices, centre, doubt)
+        if unmet.any() and not unmet.all():
+            scale = np.where(unmet, self._scale_as(True, devices, centre, doubt), scale)
+        ahead = self.location.equation.wander(devices=devices, days=FRESH_DAYS)
+        return np.asarray(np.sqrt(scale**2 + SD**2 * ahead))
 
-    def _scale_as(self, strange: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        inputs = self._spread_inputs(devices, centre, doubt, self._scale_codes[strange])
-        return self.spread.predict(strange=strange, devices=inputs)
+    def _scale_as(self, unmet: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
+        inputs = self._spread_inputs(devices, centre, doubt, self._scale_codes[unmet])
+        return self.spread.predict(unmet=unmet, devices=inputs)
 
     def _spread_inputs(
         self, devices: Encoded, centre: Floats, doubt: Floats, codes: Mapping[str, Codes]

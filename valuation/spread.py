@@ -23,18 +23,16 @@ Codes = NDArray[np.int64]
 
 GRID = np.linspace(0.005, 0.995, 100)  # the quantile levels at which residuals are kept
 MET = "met"
-STRANGERS = (
-    MET,
-    "channel",
-    "model",
-    "brand",
-)  # what of a device was never met; where it is two, the later one
+# What was never met of a device: where it is two, the later one.
+STRANGERS = (MET, "channel", "market", "model", "brand")
+UNMET = STRANGERS.index("model")  # from here on, the model was not
+SD = 0.53  # the scale of a normal residual of sd 1: e to the mean of its log
 VALUE = "value_log"  # the location, in log price
 SALES, KIND, STRANGE = (
     "sales",
     "kind",
     "strange",
-)  # codes: sales of its model; places in CATEGORIES and STRANGERS
+)  # codes: sales of its model; places in CATEGORIES, STRANGERS
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 LEVELS = (*QUANTILES, 0.16, 0.84)
@@ -46,16 +44,16 @@ USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 class Spread:
     """How far sold prices lie from the location: a scale per row, and quantiles of the scaled residuals per group.
 
-    `scales` are the one of devices of which all was met, and that of strangers. `grids` holds, per group, the residual
-    over scale at each level of GRID. See `groups`.
+    `scales` are the one of models that were met, and that of those that were not. `grids` holds, per group, the
+    residual over scale at each level of GRID. See `groups`.
     """
 
     scales: tuple[hedonic.Hedonic, hedonic.Hedonic]
     grids: Mapping[str, Floats]
 
-    def predict(self, *, strange: bool, devices: Encoded) -> Floats:
-        """Tell the scale of each row, in log price, all of them strangers or none: (n,)."""
-        return np.asarray(np.exp(self.scales[strange].predict(devices=devices))).clip(max=self._most[strange])
+    def predict(self, *, unmet: bool, devices: Encoded) -> Floats:
+        """Tell the scale of each row, in log price, as of models that were met or not: (n,)."""
+        return np.asarray(np.exp(self.scales[unmet].predict(devices=devices))).clip(max=self._most[unmet])
 
     @cached_property
     def _most(self) -> tuple[float, ...]:
@@ -128,7 +126,8 @@ def groups(stranger: str, category: str, grade: int) -> tuple[str, ...]:
     if stranger == MET:
         return met
     own = (f"{stranger}|{category}", stranger)
-    return (*own, *met) if stranger == "channel" else (*own, f"model|{category}", "model", *met)
+    unmet = (f"model|{category}", "model") if STRANGERS.index(stranger) >= UNMET else ()
+    return (*own, *unmet, *met)
 
 
 SPREAD_FEATURES: tuple[Feature, ...] = (

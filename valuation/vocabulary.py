@@ -21,7 +21,7 @@ ADDED = dict.fromkeys(("base_price", "storage_apart", "newer"), pl.Float64)  # b
 VARIANT = ("category", "brand_key", "model_key", "storage_gb", "currency")
 _KEYS = (
     catalogue.key_expr(pl.col("brand")).alias("brand_key"),
-    catalogue.key_expr(pl.col("model")).alias("model_key"),
+    catalogue.model_key_expr().alias("model_key"),
 )
 
 
@@ -128,15 +128,15 @@ def with_launch(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.Data
 def complete(*, devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
     """Fill the launch facts of each device, and add what its features take from others, on its day `on`: ADDED.
 
-    `base_price` is what its model cost new with the least storage, never more than the device itself; `storage_apart`
-    its storage, null where only its own launch price is known, which tells its storage too; `newer` how many newer
+    `base_price` is what its model cost new with the least storage, or else what is told of it; `storage_apart` its
+    storage, null where only its own launch price is known, which tells its storage too; `newer` how many newer
     generations of its line there are.
     """
     keyed = _with_launch(devices, known)
     base = known.bases.of(keyed)
     priced_alone = base.is_null() & keyed["launch_price"].is_not_null()
     return keyed.with_columns(
-        base_price=pl.min_horizontal("launch_price", base),
+        base_price=pl.coalesce(base, "launch_price"),
         storage_apart=pl.when(~priced_alone).then("storage_gb"),
         newer=known.lines.newer(keyed),
     ).drop("brand_key", "model_key")
@@ -155,7 +155,7 @@ def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
     keyed = {
         **device,
         "brand_key": catalogue.key(device["brand"]),
-        "model_key": catalogue.key(device["model"]),
+        "model_key": catalogue.model_key(brand=device["brand"], model=device["model"]),
     }
     told = dict(device)
     for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
@@ -165,7 +165,7 @@ def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
     own = line(brand=keyed["brand_key"], model=keyed["model_key"])
     return {
         **told,
-        "base_price": min((p for p in (price, base) if p is not None), default=None),
+        "base_price": price if base is None else base,
         "storage_apart": told["storage_gb"] if base is not None or price is None else None,
         "newer": known.lines.newer_than(line=own, launched_on=told["launched_on"], on=told["on"]),
     }

@@ -35,7 +35,7 @@ def intervals(fitted: spread.Spread, table: pl.DataFrame, doubt: np.ndarray, sal
     """The logs of the p05 and p95 of each row around a log price of 0."""
     strange, value = np.zeros(N, dtype=int), np.zeros(N)
     inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales, strange=strange)
-    scale = fitted.predict(strange=False, devices=fitted.scales[0].encode(table=inputs))
+    scale = fitted.predict(unmet=False, devices=fitted.scales[0].encode(table=inputs))
     devices = Encoded(
         rows=N,
         numbers={"grade_rank": table["grade_rank"].to_numpy()},

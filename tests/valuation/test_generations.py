@@ -59,3 +59,10 @@ def test_another_line_and_the_same_launch_take_nothing() -> None:
 
 def test_without_a_launch_nothing_is_known() -> None:
     assert newer("strange", date(2026, 1, 1)) is None
+
+
+def test_the_same_launch_told_a_few_days_off_and_a_sibling_soon_after_are_no_newer_generation() -> None:
+    on = date(2023, 6, 1)
+    own = LAUNCHES["iphone 13 pro"]
+    assert newer("iphone 13 pro", on, own - timedelta(days=30)) == newer("iphone 13 pro", on, own) == 1
+    assert newer("iphone 13 pro", on, own - timedelta(days=300)) == 2

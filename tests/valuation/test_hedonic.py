@@ -98,11 +98,11 @@ def test_a_stranger_adds_nothing_and_is_a_doubt() -> None:
     assert drawn().doubt(devices=drawn().encode(table=TABLE)).tolist() == [0, 0, 0, 0]
 
 
-def test_doubt_grows_with_the_days_since_the_last_that_is_known() -> None:
-    later = TABLE.head(1).join(pl.DataFrame({"on": [28, 58, 88]}), how="cross").with_columns(day="on")
-    doubt = drawn().doubt(devices=drawn().encode(table=later))
-    assert doubt[0] == 0
-    assert doubt[2] == pytest.approx(doubt[1] * 2)
+def test_where_the_walks_go_is_the_less_known_the_later_the_day() -> None:
+    later = TABLE.head(1).join(pl.DataFrame({"on": [38, 68, 98]}), how="cross").with_columns(day="on")
+    variance = drawn().wander(devices=drawn().encode(table=later), days=10)
+    assert variance[0] == 0
+    assert variance[2] == pytest.approx(variance[1] * 2)
 
 
 def test_a_member_sold_once_has_no_effect_of_its_own() -> None:

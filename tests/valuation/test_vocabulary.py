@@ -89,7 +89,7 @@ def test_a_told_launch_price_goes_before_a_derived_one_and_is_not_raised_by_it()
 def test_one_device_is_completed_as_many_are() -> None:
     table = sales(
         brand=["Apple", "apple ", "Nobody", "Samsung"],
-        model=["iPhone 13", "IPHONE  13", "One", "Galaxy S21"],
+        model=["iPhone 13", "Apple IPHONE  13", "One", "Galaxy S21"],
         storage_gb=[128.0, None, 64.0, 256.0],
         currency=["EUR", "GBP", "SEK", "USD"],
         launched_on=[None, date(2021, 1, 1), None, None],
@@ -109,3 +109,17 @@ def test_the_price_of_a_strange_variant_tells_its_storage_too() -> None:
     rows = vocabulary.complete(devices=devices, known=known)
     assert rows["storage_apart"].to_list() == [256.0, None, 512.0]
     assert rows["base_price"].to_list()[1:] == [1300.0, None]
+
+
+def test_the_maker_in_front_of_a_models_name_changes_nothing() -> None:
+    known = vocabulary.facts(known=sales(launch_price=[900.0]).drop("ram_gb"))
+    devices = sales(model=["iPhone 13", "Apple iPhone 13"]).with_columns(on=pl.lit(date(2023, 1, 1)))
+    rows = vocabulary.complete(devices=devices, known=known).drop("model").to_dicts()
+    assert rows[0] == rows[1]
+    assert rows[0]["newer"] == 1
+
+
+def test_what_is_known_of_a_models_price_goes_before_a_slip() -> None:
+    known = vocabulary.facts(known=sales(launch_price=[900.0]).drop("ram_gb"))
+    devices = sales(launch_price=[90.0]).with_columns(on=pl.lit(date(2023, 1, 1)))
+    assert vocabulary.complete(devices=devices, known=known)["base_price"].to_list() == [900.0]
