@@ -121,6 +121,7 @@ def _fit_resale(
     rng = np.random.default_rng(seed)
     target = sales["price"].log().to_numpy()
     everything = np.ones(table.height, dtype=bool)
+    origins = _origins(table)
     plain = Regression.lay(table=table, target=target, listed=listed, known=everything, tail=settings.tail)
     plain.fit(everything)
     folds = growing.fold(table=table, sales=sales, rng=rng)
@@ -144,7 +145,7 @@ def _fit_resale(
     )
     final = _lay(ground, everything)
     final.learn(everything, rng=rng)
-    rehearsals = [r for starts in _origins(table) for r in _rehearse(ground, starts, final)]
+    rehearsals = [r for starts in origins for r in _rehearse(ground, starts, final)]
     for kind, dealt in {"model": folds, **growing.deal(table, rng)}.items():
         rehearsals += _strangers(ground, final, grown, kind, dealt)
     spread = calibration.calibrate(

@@ -52,7 +52,7 @@ def deal(table: pl.DataFrame, rng: np.random.Generator) -> dict[str, Whole]:
     dealt = {}
     for name in ("brand", "channel"):
         code = table.select(_number(pl.col(name))).to_series().to_numpy()
-        dealt[name] = np.where(code < 0, -1, (rng.permutation(code.max() + 1) % FOLDS)[code])
+        dealt[name] = np.where(code < 0, -1, (rng.permutation(max(code.max(), 0) + 1) % FOLDS)[code])
     alone = pl.col("market").n_unique().over("currency") < 2
     market = pl.when(~alone).then(_number(pl.col("market")).over("currency") % FOLDS).otherwise(-1)
     dealt["market"] = table.select(market).to_series().to_numpy()
