@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -43,7 +44,7 @@ def calibrate(
     target = np.log(np.maximum(size, max(LEAST_SHARE * float(np.median(size)), 1e-4)))
     inputs = spread.spread_table(table=table, value=value, doubt=doubt, sales=sales, strange=strange)
     unmet = strange >= UNMET
-    scales = [_scale(inputs, target, rows if rows.any() else ~rows) for rows in (~unmet, unmet)]
+    scales = [_no_narrower(_scale(inputs, target, r if r.any() else ~r)) for r in (~unmet, unmet)]
     at = [np.exp(scale.predict(devices=scale.encode(table=inputs))) for scale in scales]
     scaled = residuals / np.where(unmet, at[1], at[0])
     return spread.Spread(scales=(scales[0], scales[1]), grids=_grids(table, scaled, weights, strange))
@@ -57,6 +58,20 @@ def _scale(inputs: pl.DataFrame, target: Floats, rows: NDArray[np.bool_]) -> hed
     return line.equation
 
 
+def _no_narrower(scale: hedonic.Hedonic) -> hedonic.Hedonic:
+    """The same scale, in which nothing strange is surer than if it had been met.
+
+    Those who never met a channel or market were asked about sales among those that they know, not about later ones.
+    """
+    levels = [
+        np.maximum(values, values[block.members.index((MET,))])
+        if block.feature == spread.STRANGE and (MET,) in block.members
+        else values
+        for block, values in zip(scale.blocks, scale.coefficients, strict=True)
+    ]
+    return replace(scale, coefficients=tuple(levels))
+
+
 def _grids(
     table: pl.DataFrame, scaled: Floats, weights: Floats, strange: NDArray[np.int64]
 ) -> dict[str, Floats]:
@@ -66,10 +81,14 @@ def _grids(
     """
     rows = (
         table.select(
-            pl.col("grade_rank").cast(pl.Int64), "category", strange=pl.Series(np.array(STRANGERS)[strange])
+            pl.col("grade_rank").cast(pl.Int64),
+            "category",
+            strange=pl.Series(np.array(STRANGERS)[strange]),
+            scaled=pl.Series(scaled),
+            weight=pl.Series(weights),
         )
-        .select("strange", group=_group_lists())
-        .with_columns(scaled=pl.Series(scaled), weight=pl.Series(weights))
+        .filter(~pl.Series((strange > 0) & (strange < UNMET)))
+        .select("strange", "scaled", "weight", group=_group_lists())
         .explode("group", empty_as_null=True, keep_nulls=True)
     )
     grids = {"": weighed_quantiles(scaled, weights, spread.GRID)}

@@ -121,13 +121,9 @@ def _fall(block: hedonic.Block, values: Floats) -> float:
 
 
 def groups(stranger: str, category: str, grade: int) -> tuple[str, ...]:
-    """List the groups whose spread a device may have, its own first: those of STRANGERS stand apart."""
-    met = (f"{category}|{grade}", category, "")
-    if stranger == MET:
-        return met
-    own = (f"{stranger}|{category}", stranger)
-    unmet = (f"model|{category}", "model") if STRANGERS.index(stranger) >= UNMET else ()
-    return (*own, *unmet, *met)
+    """List the groups whose spread a device may have, its own first: those of models never met stand apart."""
+    unmet = (f"{stranger}|{category}", stranger, f"model|{category}", "model")
+    return (*(unmet if STRANGERS.index(stranger) >= UNMET else ()), f"{category}|{grade}", category, "")
 
 
 SPREAD_FEATURES: tuple[Feature, ...] = (

@@ -113,6 +113,18 @@ def test_an_unseen_model_is_valued_with_a_wider_range_and_says_what_it_rests_on(
     assert known["fsd"].median() < unseen["fsd"].median() < unbranded["fsd"].median()
 
 
+@pytest.mark.parametrize(("column", "word"), [("channel", "bazaar"), ("market", "ES")])
+def test_no_strange_channel_or_market_is_surer_than_a_known_one(
+    appraiser: Appraiser, sales: pl.DataFrame, column: str, word: str
+) -> None:
+    seen = sales.filter(pl.col("currency") == "EUR").tail(500).with_columns(on=pl.col("sold_on"))
+    known, strange = (
+        appraiser.appraise(devices=seen.with_columns(changed)) for changed in ([], pl.lit(word).alias(column))
+    )
+    wider = (strange["p95"] / strange["p05"]).log() / (known["p95"] / known["p05"]).log()
+    assert wider.median() >= 1
+
+
 def test_a_backdated_value_stands_where_the_market_stood(appraiser: Appraiser, sales: pl.DataFrame) -> None:
     rows = sales.head(50)
     early = appraiser.appraise(devices=rows.with_columns(on=pl.col("sold_on")))
