@@ -182,7 +182,8 @@ def _origins(table: pl.DataFrame) -> list[list[int]]:
     if min(before, table.height - before) < FEWEST_SALES:
         raise TooFewSalesError(
             f"Of {table.height} sales on {len(np.unique(day))} day(s), {before} come before the others: the spread of "
-            f"prices can only be learned from {FEWEST_SALES} sales and as many on later days. Give more sales, over more days."
+            f"prices can only be learned from {FEWEST_SALES} sales and as many on later days. Give more sales, "
+            "over more days."
         )
     return [kept[at : at + WINDOWS] for at in range(0, len(kept), WINDOWS)]
 
