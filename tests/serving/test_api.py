@@ -410,6 +410,16 @@ def test_one_unknown_device_of_many_is_named_by_its_place(client: TestClient, bo
     assert answer.json()["errors"] == [{"field": "devices.1", "title": "No device has this id."}]
 
 
+def test_what_is_wrong_with_one_device_of_many_is_named_with_its_field(
+    client: TestClient, bodies: dict[str, Any]
+) -> None:
+    body = bodies["/v1/valuations"]
+    later = {"category": "other", "brand": "B", "model": "M", "launched_on": "2199-01-01"}
+    answer = client.post("/v1/valuations", json=body | {"devices": [*body["devices"], {"device": later}]})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["devices.1.device.launched_on"]
+
+
 def test_devices_are_found_by_what_people_type(client: TestClient) -> None:
     found = client.get("/v1/devices?q=thinkpad+t480").json()["devices"]
     assert found[0]["device_id"] == "lenovo-thinkpad-t480-256gb"
