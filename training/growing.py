@@ -33,14 +33,12 @@ PARAMETERS: Mapping[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-SIGNS = {"+": 1, "-": -1, "none": 0}
 
 
 def fold(*, table: pl.DataFrame, sales: pl.DataFrame, rng: np.random.Generator) -> Whole:
     """Deal sales into folds, every sale of one model, or else of one device, into the same: (n,)."""
     told = pl.concat([table.select("model"), sales.select("unit_id", "sale_id")], how="horizontal")
-    group = pl.coalesce("model", "unit_id", "sale_id").rank("dense") - 1
-    codes = told.select(group).to_series().to_numpy().astype(np.int64)
+    codes = told.select(_number(pl.coalesce("model", "unit_id", "sale_id"))).to_series().to_numpy()
     return np.asarray((rng.permutation(int(codes.max()) + 1) % FOLDS)[codes])
 
 
@@ -94,7 +92,7 @@ def grow(
         "min_data_in_leaf": settings.least_rows,
         "lambda_l2": settings.leaf_penalty,
         "feature_fraction": settings.features,
-        "monotone_constraints": [SIGNS[f.direction] for f in seen],
+        "monotone_constraints": [f.sign for f in seen],
         "seed": seed,
         "num_threads": threads,
     }

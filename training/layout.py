@@ -94,7 +94,7 @@ def _lines(feature: Feature, beside: Feature | None, table: pl.DataFrame, known:
         feature=feature.name,
         number=feature.name,
         spread=feature.spread,
-        sign={"+": 1, "-": -1, "none": 0}[feature.direction],
+        sign=feature.sign,
         edges=feature.knots or (float(told.min()), float(told.max())),
         fill=float(np.median(told)),
         wears_with=feature.wears_with if beside else "",
@@ -120,9 +120,8 @@ def _usual(feature: Feature, beside: Feature, table: pl.DataFrame) -> tuple[tupl
     middle = float(np.median(told[:, 1]))
     held = hats.T @ hats + np.eye(len(knots))
     usual = middle + np.linalg.solve(held, hats.T @ (told[:, 1] - middle))
-    sign = {"+": 1, "-": -1, "none": 0}
-    falls = sign[feature.direction] * sign[beside.direction]
-    usual = falls * np.maximum.accumulate(falls * usual) if falls else usual
+    sign = feature.sign * beside.sign
+    usual = sign * np.maximum.accumulate(sign * usual) if sign else usual
     return tuple(zip(knots.tolist(), usual.tolist(), strict=True))
 
 

@@ -43,6 +43,11 @@ class Feature:
     trees: bool = True
     needs_days: int = 0
 
+    @property
+    def sign(self) -> int:
+        """The direction as a number: 1, -1, or 0 for none."""
+        return {"+": 1, "-": -1, "none": 0}[self.direction]
+
 
 def _text(column: str) -> pl.Expr:
     return catalogue.key_expr(pl.col(column))

@@ -28,11 +28,8 @@ STRANGERS = (MET, "channel", "market", "model", "brand")
 UNMET = STRANGERS.index("model")  # from here on, the model was not
 SD = 0.53  # the scale of a normal residual of sd 1: e to the mean of its log
 VALUE = "value_log"  # the location, in log price
-SALES, KIND, STRANGE = (
-    "sales",
-    "kind",
-    "strange",
-)  # codes: sales of its model; places in CATEGORIES, STRANGERS
+# Codes of devices: the sales of its model; places in CATEGORIES and in STRANGERS.
+SALES, KIND, STRANGE = "sales", "kind", "strange"
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 LEVELS = (*QUANTILES, 0.16, 0.84)
