@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,22 @@ class Encoded:
     rows: int
     numbers: Mapping[str, Floats]
     codes: Mapping[str, Codes]
+    _cells: dict[tuple[tuple[str, ...], tuple[int, ...]], Codes] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def cell(self, *, by: tuple[str, ...], sizes: tuple[int, ...]) -> Codes:
+        """Number the combination of members that each row has of the categories `by`: (n,).
+
+        Each category has so many of `sizes`, the unknown one, which is the first, among them. Found once, as many
+        terms of an equation ask for the same.
+        """
+        if (by, sizes) not in self._cells:
+            cell = np.zeros(self.rows, dtype=np.int64)
+            for size, name in zip(sizes, by, strict=True):
+                cell = cell * size + self.codes[name] + 1
+            self._cells[by, sizes] = cell
+        return self._cells[by, sizes]
 
     def tiled(self, times: int) -> Encoded:
         """Repeat all rows this many times, one whole copy after the other."""
@@ -74,3 +90,10 @@ def coded(*, values: pl.Series, members: Mapping[str, int]) -> Codes:
     return (
         values.replace_strict(members, default=UNKNOWN, return_dtype=pl.Int64).fill_null(UNKNOWN).to_numpy()
     )
+
+
+def told(*, values: pl.Series) -> NDArray[np.bool_]:
+    """Tell which values are there: (n,)."""
+    if len(values) == 1:
+        return np.array([values[0] is not None])
+    return values.is_not_null().to_numpy()

@@ -54,7 +54,7 @@ def _text(column: str) -> pl.Expr:
 
 
 _AGE_DAYS = (pl.col("on") - pl.col("launched_on")).dt.total_days()
-_MODEL = catalogue.model_key_expr()
+_BRAND, _MODEL = pl.col("brand_key"), pl.col("model_key")
 
 _YEAR = pl.col("on").cast(pl.Date).to_physical().cast(pl.Float64) / DAYS_PER_YEAR
 _YEARS_TO_2020 = 50.0  # from 1970: a number near its first knot is told apart from the base more easily
@@ -211,23 +211,21 @@ FEATURES: tuple[Feature, ...] = (
         name="brand",
         kind="category",
         why="brands keep their price differently",
-        expr=_text("brand"),
+        expr=_BRAND,
         spread=0.3,
     ),
     Feature(
         name="family",
         kind="category",
         why="the first word of a model's name carries a reputation: an unseen model inherits it",
-        expr=pl.concat_str(
-            _text("brand"), _MODEL.str.extract(r"^([^\s\d]+)", 1).fill_null(""), separator=" "
-        ),
+        expr=pl.concat_str(_BRAND, _MODEL.str.extract(r"^([^\s\d]+)", 1).fill_null(""), separator=" "),
         spread=0.2,
     ),
     Feature(
         name="model",
         kind="category",
         why="what no other feature says of it; pooled, so that a thin model borrows from its family",
-        expr=pl.concat_str(_text("brand"), _MODEL, separator=" "),
+        expr=pl.concat_str(_BRAND, _MODEL, separator=" "),
         spread=0.1,
         trees=False,
     ),
@@ -266,10 +264,12 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)
-    told = devices.select(
+    one = devices.height == 1  # of which a pool of threads costs more than it saves
+    select = devices.select_seq if one else devices.select
+    told = select(
         *(feature.expr.alias(feature.name) for feature in listed),
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
     )
-    if told.height == 1:  # a null and NaN are read alike, and to look for it costs as much as all the rest
+    if one:  # a null and NaN are read alike, and to look for it costs as much as all the rest
         return told
     return told.with_columns(pl.col(pl.Float64).fill_nan(None))

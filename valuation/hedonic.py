@@ -125,21 +125,19 @@ class Rows:
         self.by, self.missing, self.none = block.by, block.missing, len(block.members)
         self.sizes = tuple(len(codes[category]) + 1 for category in block.by)
         self.table = np.full(math.prod(self.sizes), len(block.members), dtype=np.int64)
-        for row, member in enumerate(block.members):
-            self.table[self._cell([codes[c][word] for c, word in zip(block.by, member, strict=True)])] = row
-
-    def _cell(self, codes: Sequence[Any]) -> Any:
-        cell = 0
-        for size, code in zip(self.sizes, codes, strict=True):
-            cell = cell * size + code + 1  # the unknown one is 0
-        return cell
+        met = Encoded(
+            rows=len(block.members),
+            numbers={},
+            codes={
+                category: np.array([codes[category][member[place]] for member in block.members])
+                for place, category in enumerate(block.by)
+            },
+        )
+        self.table[met.cell(by=self.by, sizes=self.sizes)] = np.arange(met.rows)
 
     def of(self, devices: Encoded) -> Whole:
         """The row of each device, that after the last where it belongs to no member or the term is not there: (n,)."""
-        if self.by:
-            found = self.table[self._cell([devices.codes[category] for category in self.by])]
-        else:
-            found = np.zeros(devices.rows, dtype=np.int64)
+        found = self.table[devices.cell(by=self.by, sizes=self.sizes)]
         if self.missing:
             found = np.where(np.isnan(devices.numbers[self.missing]), found, self.none)
         return np.asarray(found)

@@ -95,7 +95,7 @@ def _kinds(table: pl.DataFrame) -> Codes:
 
 def strange(*, table: pl.DataFrame, codes: Mapping[str, Codes]) -> Codes:
     """What of each device was never met, as its place in STRANGERS: (n,). An untold channel is no stranger."""
-    told = {"channel": table["channel"].is_not_null().to_numpy(), "market": True, "brand": True}
+    told = {"channel": encoding.told(values=table["channel"]), "market": True, "brand": True}
     found = np.where(codes[SALES] > 0, 0, STRANGERS.index("model"))
     for name, asked in told.items():
         if name in codes:

@@ -17,7 +17,10 @@ MOST_DEVICES = 50_000
 DAY_KEYS = ("brand_key", "model_key")
 BASE_KEYS = (*DAY_KEYS, "currency")
 PRICE_KEYS = (*DAY_KEYS, "storage_gb", "currency")
-ADDED = dict.fromkeys(("base_price", "storage_apart", "newer"), pl.Float64)  # by `complete`
+ADDED = {  # by `complete`
+    **dict.fromkeys(DAY_KEYS, pl.String),
+    **dict.fromkeys(("base_price", "storage_apart", "newer"), pl.Float64),
+}
 VARIANT = ("category", "brand_key", "model_key", "storage_gb", "currency")
 _KEYS = (
     catalogue.key_expr(pl.col("brand")).alias("brand_key"),
@@ -128,9 +131,9 @@ def with_launch(*, devices: pl.DataFrame, known: Facts | None = None) -> pl.Data
 def complete(*, devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
     """Fill the launch facts of each device, and add what its features take from others, on its day `on`: ADDED.
 
-    `base_price` is what its model cost new with the least storage, or else what is told of it; `storage_apart` its
-    storage, null where only its own launch price is known, which tells its storage too; `newer` how many newer
-    generations of its line there are.
+    `brand_key` and `model_key` are the names as they are compared; `base_price` is what its model cost new with the
+    least storage, or else what is told of it; `storage_apart` its storage, null where only its own launch price is
+    known, which tells its storage too; `newer` how many newer generations of its line there are.
     """
     keyed = _with_launch(devices, known)
     base = known.bases.of(keyed)
@@ -139,7 +142,7 @@ def complete(*, devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
         base_price=pl.coalesce(base, "launch_price"),
         storage_apart=pl.when(~priced_alone).then("storage_gb"),
         newer=known.lines.newer(keyed),
-    ).drop("brand_key", "model_key")
+    )
 
 
 def _with_launch(devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
@@ -152,17 +155,16 @@ def _with_launch(devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
 
 def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:
     """Do for one device, told by its columns, what `complete` does for many."""
-    keyed = {
+    told = {
         **device,
         "brand_key": catalogue.key(device["brand"]),
         "model_key": catalogue.model_key(brand=device["brand"], model=device["model"]),
     }
-    told = dict(device)
     for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
         if told[column] is None:
-            told[column] = lookup.of_one(keyed)
-    base, price = known.bases.of_one(keyed), told["launch_price"]
-    own = line(brand=keyed["brand_key"], model=keyed["model_key"])
+            told[column] = lookup.of_one(told)
+    base, price = known.bases.of_one(told), told["launch_price"]
+    own = line(brand=told["brand_key"], model=told["model_key"])
     return {
         **told,
         "base_price": price if base is None else base,

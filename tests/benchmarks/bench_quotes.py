@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+import lightgbm as lgb
 import numpy as np
 import polars as pl
 import pytest
@@ -34,7 +35,8 @@ from tests.benchmarks import load, peers
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers import Peer
 from training.registry import EXPERIMENT, Registry
-from valuation import features, ledger, package
+from valuation import package
+from valuation.anchor import FOLD
 from valuation.appraiser import Appraiser
 from valuation.catalogue import Catalogue
 from valuation.grades import Grade
@@ -85,7 +87,7 @@ def flavoured(home: Path, appraiser: Appraiser) -> Path:
         mlflow.set_tracking_uri(store(home))
         mlflow.set_experiment(EXPERIMENT)
         with mlflow.start_run():
-            trees = appraiser.model.location.trees
+            trees, _ = bare_trees(appraiser)
             logged = mlflow.lightgbm.log_model(trees, name="trees", pip_requirements=["lightgbm"])
         return Path(mlflow.artifacts.download_artifacts(logged.model_uri))
 
@@ -100,20 +102,18 @@ def device_in_words(appraiser: Appraiser) -> dict[str, object]:
     return {**sold.drop("currency", "sales").row(0, named=True), "battery_health": 0.87}
 
 
-def row_of_trees(appraiser: Appraiser) -> NDArray[np.float64]:
-    """What the trees are given of that device: (1, features)."""
-    told = {**device_in_words(appraiser), **HERE, "grade": "GOOD", "on": appraiser.as_of}
-    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
-    device = pl.DataFrame({name: [told.get(name)] for name in schema}, schema=schema)
-    table = features.table(devices=device, attributes={})
-    location = appraiser.model.location
-    return location.tree_matrix(devices=location.equation.encode(table=table))
+def bare_trees(appraiser: Appraiser) -> tuple[lgb.Booster, NDArray[np.float64]]:
+    """The trees that value that device, and what they are given of it: (1, features)."""
+    anchor = appraiser.model.location.anchor
+    row = appraiser._row(device_in_words(appraiser), **HERE, grade=Grade.GOOD, on=appraiser.as_of)
+    read = appraiser._read(row)
+    return anchor.trees[max(0, int(read.codes[FOLD][0]))], anchor.matrix(devices=read)
 
 
 def one_device(directory: Path) -> tuple[float, float]:
     """Median milliseconds of one appraisal, and of the bare trees on the same row."""
     appraiser = package.load(directory=directory)
-    device, row, trees = device_in_words(appraiser), row_of_trees(appraiser), appraiser.model.location.trees
+    device, (trees, row) = device_in_words(appraiser), bare_trees(appraiser)
 
     def appraise() -> object:
         return appraiser.appraise_one(device=device, grade=Grade.GOOD, on=appraiser.as_of, **HERE)
@@ -179,8 +179,9 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
     nothing = start(["uvicorn", *noop], "/", {})
     ours = start(["serving", "--home", str(home)], "/readyz", {})
     ours.settle()
-    numbers = np.nan_to_num(row_of_trees(appraiser)).tolist()
-    table = {"columns": appraiser.model.location.trees.feature_name(), "data": numbers}
+    trees, row = bare_trees(appraiser)
+    numbers = np.nan_to_num(row).tolist()
+    table = {"columns": trees.feature_name(), "data": numbers}
     table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})
     return [
         target("quote, the same device", ours, "serving", "/v1/buyback/quotes", one_quote),
