@@ -29,7 +29,7 @@ STEPS_WEIGHED = (
 )
 TOLERANCE = 1e-4  # of the right side that may be left
 MOST_ITERATIONS = 300
-ROWS_TO_FACTORISE = 60_000  # a preconditioner need not be exact
+ROWS_TO_FACTORISE = 10_000  # a preconditioner need not be exact
 
 
 def design(
@@ -252,7 +252,7 @@ class System:
             matrix = sparse.vstack([matrix, bent], format="csr")
             weights = np.concatenate([weights, np.full(bent.shape[0], BENT)])
         self.matrix, self.weights = matrix, weights
-        self.transposed = matrix.T.tocsr()
+        self.transposed = matrix.T
         self.diagonal, self.beside = prior.precision()
 
     def right_side(self, target: Floats) -> Floats:

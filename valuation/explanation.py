@@ -11,7 +11,7 @@ from valuation import hedonic
 from valuation.appraisal import Effect
 from valuation.resale import Location
 
-ROWS_TO_CENTRE = 1_000
+ROWS_TO_CENTRE = 200
 TYPICAL = "typical_device"
 GROUPS = {
     "age_years": "age",

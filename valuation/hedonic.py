@@ -63,6 +63,11 @@ class Block:
         """How many coefficients a member has."""
         return self.knots or max(1, len(self.edges) - 1)
 
+    @cached_property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Where each segment begins and ends: (segments,) twice."""
+        return np.array(self.edges[:-1]), np.array(self.edges[1:])
+
     @property
     def size(self) -> int:
         """How many coefficients there are."""
@@ -102,9 +107,8 @@ def _ones(devices: Encoded) -> Floats:
 
 def segments(*, values: Floats, block: Block) -> Floats:
     """Cut numbers (n,) into the segments of a line: (n, segments)."""
-    x = values[:, None]
-    low, high = np.array(block.edges[:-1]), np.array(block.edges[1:])
-    return np.asarray((np.minimum(np.maximum(x, low), high) - low) / block.unit)
+    low, high = block.bounds
+    return np.asarray((np.minimum(np.maximum(values[:, None], low), high) - low) / block.unit)
 
 
 def members(blocks: Sequence[Block]) -> dict[str, dict[str, int]]:
@@ -186,25 +190,20 @@ class Hedonic:
         Of `only` these features, or of all, `but` not of these.
         """
         shares: dict[str, Floats] = {}
-        for number, terms in self._grouped:
-            feature = number or terms[0][0].feature
+        for terms in self._grouped:
+            feature = terms[0][0].number or terms[0][0].feature
             if feature in but or (only is not None and feature not in only):
                 continue
-            if number:
-                shares[number] = shares.get(number, 0.0) + _line(devices, terms)
-            else:
-                block, rows, values = terms[0]
-                part = _walked(devices, *terms[0]) if block.knots else values[rows.of(devices), 0]
-                shares[feature] = shares.get(feature, 0.0) + part
+            shares[feature] = shares.get(feature, 0.0) + _said(devices, terms)
         return shares
 
     @cached_property
-    def _grouped(self) -> tuple[tuple[str, tuple[Term, ...]], ...]:
-        """The lines of each number together, and every other term by itself."""
-        found: list[tuple[str, tuple[Term, ...]]] = []
-        for number, line in groupby(self._terms, key=lambda term: term[0].number):
-            terms = tuple(line)
-            found += [(number, terms)] if number else [("", (term,)) for term in terms]
+    def _grouped(self) -> tuple[tuple[Term, ...], ...]:
+        """The lines of each number together, and the walks of the same knots; every level by itself."""
+        found: list[tuple[Term, ...]] = []
+        for shared, some in groupby(self._terms, key=lambda term: _shared(term[0])):
+            terms = tuple(some)
+            found += [terms] if any(shared) else [(term,) for term in terms]
         return tuple(found)
 
     def touched(self, *, names: Container[str]) -> frozenset[str]:
@@ -237,6 +236,19 @@ class Hedonic:
         return sum(block.spread**2 for block in self.blocks if block.knots)
 
 
+def _shared(block: Block) -> tuple[str, int, int, int]:
+    """What the terms of a line have in common, or walks; nothing of a level."""
+    return block.number, block.knots, block.start, block.step_days
+
+
+def _said(devices: Encoded, terms: Sequence[Term]) -> Floats:
+    """What the terms of a line add, or those of walks, or of a level: (n,)."""
+    block, rows, values = terms[0]
+    if block.number:
+        return _line(devices, terms)
+    return _walked(devices, terms) if block.knots else np.asarray(values[rows.of(devices), 0])
+
+
 def _line(devices: Encoded, terms: Sequence[Term]) -> Floats:
     """What the lines of one number add: (n,). No slope has the wrong sign."""
     shared = terms[0][0]
@@ -261,6 +273,11 @@ def _once(rows: Sequence[Whole], sizes: Sequence[int]) -> tuple[list[Whole], Who
     return [row[first] for row in rows], inverse
 
 
-def _walked(devices: Encoded, block: Block, rows: Rows, values: Floats) -> Floats:
-    row, (before, along) = rows.of(devices), block.place(devices)
-    return np.asarray(values[row, before] * (1 - along) + values[row, before + 1] * along)
+def _walked(devices: Encoded, terms: Sequence[Term]) -> Floats:
+    """What walks of the same knots add: (n,)."""
+    before, along = terms[0][0].place(devices)
+    heights = np.zeros((2, devices.rows))
+    for _, rows, values in terms:
+        row = rows.of(devices)
+        heights += values[row, before], values[row, before + 1]
+    return np.asarray(heights[0] * (1 - along) + heights[1] * along)
