@@ -1,0 +1,163 @@
+"""Learns which offers owners take, from offers that were drawn by chance.
+
+Offers that people made tell little: they knew more of a device than a table does, and what they knew moved both the
+offer and the owner. Even the middle around which an offer was drawn may know more. What was drawn itself is known by
+its spread alone (`propensity` is its density). So the usual offer for such a device is told apart first, and an offer
+counts as far as chance moved it from there: what lies between is shrunk to the share that chance has of it (regression
+calibration, R. J. Carroll et al., Measurement Error in Nonlinear Models, 2006, chapter 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import log_ndtr
+
+from valuation.acceptance import Acceptance, members
+
+Floats = NDArray[np.float64]
+
+FEWEST_QUOTES = 100
+# How far the answers to usual offers are expected to differ by the members of each, as the sd of a probit; learned from
+# the quotes as far as they tell.
+SHIFTS: Mapping[str, float] = MappingProxyType(
+    {
+        "condition": 0.3,
+        "market": 0.3,
+        "category": 0.3,
+        "brand": 0.3,
+        "age": 0.3,
+        "condition|brand": 0.1,
+        "model": 0.1,
+    }
+)
+TRUST = 1.0  # members of evidence that a stated sd counts as
+USUAL_SLOPE, SLOPE_SD = (
+    3.5,
+    2.0,
+)  # of a probit in the log of the offer: one over the spread of what owners take
+LEAST_SLOPE = 0.3
+BASE_SD = 2.0
+ROUNDS, MOST_STEPS, CLOSE = 12, 30, 1e-6
+FOLDS = 5  # of quotes, each told what is usual by the others
+USUAL_NOISE = (
+    0.03  # of log offers, against which the SHIFTS pool what is usual, too: a pair less than its members
+)
+FAR = 5.0  # robust sd: an offer that far from the usual one is a slip
+
+
+class TooFewQuotesError(ValueError):
+    """Quotes from which no acceptance can be learned."""
+
+
+def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acceptance:
+    """Learn from the drawn quotes that were answered.
+
+    Row by row (n,): `owners` are the features of the devices with their `condition`, `quotes` have offer, randomised,
+    propensity and accepted, `flawless` is what each device would bring flawless.
+
+    Raises TooFewQuotesError below FEWEST_QUOTES of them.
+    """
+    told = pl.col("randomised") & pl.col("accepted").is_not_null()
+    drawn_so = (pl.col("offer") > 0) & (pl.col("propensity") > 0)
+    used = quotes.select((told & drawn_so).fill_null(value=False)).to_series()
+    if used.sum() < FEWEST_QUOTES:
+        raise TooFewQuotesError(
+            f"Of {quotes.height} quotes, {used.sum()} were answered offers drawn by chance (`randomised`, with their "
+            f"`propensity`): acceptance can be learned from {FEWEST_QUOTES} and more. Let a share of the offers be "
+            "drawn, or pay by cost."
+        )
+    drawn, value = quotes.filter(used), flawless[used.to_numpy()]
+    words = {names: members(owners.filter(used), names) for names in SHIFTS}
+    known = {names: column.drop_nulls().unique().sort() for names, column in words.items()}
+    design = sparse.hstack(
+        [np.ones((drawn.height, 1)), *(_met(words[names], known[names]) for names in SHIFTS)], format="csr"
+    )
+    sizes = (1, *(len(column) for column in known.values()))
+    offered, density = np.log(drawn["offer"].to_numpy() / value), drawn["propensity"].to_numpy()
+    usual, added = _told_apart(design, offered, density, sizes)
+    slope, shifts = _probit(
+        design=sparse.hstack([added[:, None], -design], format="csr"),
+        sign=np.where(drawn["accepted"].to_numpy(), 1.0, -1.0),
+        sizes=(1, *sizes),
+    )
+    base, *parts = np.split(usual + shifts / slope, np.cumsum(sizes)[:-1])
+    return Acceptance(
+        base=float(base[0]),
+        shifts={n: dict(zip(known[n], p.tolist(), strict=True)) for n, p in zip(SHIFTS, parts, strict=True)},
+        spread=1 / slope,
+        quotes=drawn.height,
+    )
+
+
+def _probit(*, design: sparse.csr_matrix, sign: Floats, sizes: tuple[int, ...]) -> tuple[float, Floats]:
+    """The coefficients of a pooled probit at the mode of their posterior: that of the first column, and the others.
+
+    Of a design (n, p), answers (n,), 1 taken and -1 not, and the number of members of each column: the slope, the base,
+    and those of SHIFTS, whose sd is learned by expectation-maximisation.
+    """
+    stated = np.array([SLOPE_SD, BASE_SD, *SHIFTS.values()])
+    mean = np.zeros(sum(sizes))
+    mean[0] = USUAL_SLOPE
+    sds, found = stated, mean
+    for _ in range(ROUNDS):
+        found, variance = _mode(design, sign, mean, np.repeat(sds**-2, sizes), found)
+        second = np.split(found**2 + variance, np.cumsum(sizes)[:-1])
+        sums = np.array([part.sum() for part in second])
+        learned = np.sqrt((sums + TRUST * stated**2) / (np.array(sizes) + TRUST))
+        sds = np.concatenate([stated[:2], learned[2:]])
+    return max(float(found[0]), LEAST_SLOPE), found[1:]
+
+
+def _mode(
+    design: sparse.csr_matrix, sign: Floats, mean: Floats, precision: Floats, start: Floats
+) -> tuple[Floats, Floats]:
+    """The mode of the posterior of a probit by Newton's method, and about the variance of each coefficient: (p,)."""
+    found = start
+    for _ in range(MOST_STEPS):
+        at = sign * (design @ found)
+        steep = np.exp(-(at**2) / 2 - log_ndtr(at)) / np.sqrt(2 * np.pi)
+        weighed = design.multiply((steep * (steep + at))[:, None])
+        information = (weighed.T @ design).toarray() + np.diag(precision)
+        step = np.linalg.solve(information, design.T @ (sign * steep) - precision * (found - mean))
+        found = found + step
+        if np.abs(step).max() < CLOSE:
+            break
+    return found, np.asarray(np.linalg.inv(information).diagonal())
+
+
+def _met(words: pl.Series, known: pl.Series) -> sparse.csr_matrix:
+    """Which of the members known each row has: (n, known)."""
+    places = words.replace_strict(known, pl.int_range(len(known), eager=True), default=None)
+    rows = np.flatnonzero(places.is_not_null().to_numpy())
+    shape = (len(words), len(known))
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, places.drop_nulls().to_numpy())), shape=shape)
+
+
+def _told_apart(
+    design: sparse.csr_matrix, offered: Floats, density: Floats, sizes: tuple[int, ...]
+) -> tuple[Floats, Floats]:
+    """The usual log offer by member (p,), and what chance added to each (n,), as far as it can be told.
+
+    Drawn evenly, the log of an offer with this density has a variance of 1 / (12 density^2).
+    """
+    fold, left = np.arange(len(offered)) % FOLDS, np.empty(len(offered))
+    for held in range(FOLDS):
+        others, own = fold != held, fold == held
+        left[own] = offered[own] - design[own] @ _usual(design[others], offered[others], sizes)
+    size = 1.4826 * np.median(np.abs(left))
+    kept = np.abs(left) <= FAR * size
+    share = min(1.0, float((density[kept] ** -2 / 12).mean() / (left[kept] ** 2).mean()))
+    return _usual(design[kept], offered[kept], sizes), share * np.where(kept, left, 0.0)
+
+
+def _usual(design: sparse.csr_matrix, offered: Floats, sizes: tuple[int, ...]) -> Floats:
+    """The usual log offer by member; base is free, so that a member that was not met has the usual offer of all."""
+    ridge = np.repeat([0.0, *((USUAL_NOISE / sd) ** 2 for sd in SHIFTS.values())], sizes)
+    normal = (design.T @ design).toarray() + np.diag(ridge)
+    return np.asarray(np.linalg.solve(normal, design.T @ offered))
