@@ -252,7 +252,7 @@ def hist_gradient_boosting(known: Table, watched: Table | None, most: int, loss:
 BOOSTERS: Mapping[str, Booster] = MappingProxyType(
     {
         "xgboost": Booster(xgboost, ("reg:squarederror", "reg:absoluteerror")),
-        "catboost": Booster(catboost, ("RMSE",)),  # MAE lost the rehearsals, and doubled its minutes
+        "catboost": Booster(catboost, ("RMSE",)),  # DECISIONS 52
         "hist_gradient_boosting": Booster(hist_gradient_boosting, ("squared_error", "absolute_error")),
         "tuned_lightgbm": Booster(tuned_lightgbm, ("huber", "regression")),
     }
