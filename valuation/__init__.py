@@ -19,7 +19,7 @@ The ladder (a module imports only from a lower rung):
     encoding  features
     vocabulary
     generations  ledger
-    rules  acceptance
+    rules  acceptance  inspection
     markets
     dated
     catalogue

@@ -24,10 +24,10 @@ Versions: {versions}.
 Everyone values the same sales, of which he has seen no price, after learning from the same sales before them: ours
 (`training.fitting`), the oracle (the truth of the invented market), and the peers. These see the appraiser's own
 features, but for the count of newer generations, which a row does not tell by itself, and the day, on one thread;
-boosters choose their loss (CatBoost has one) and their rounds on the last tenth of the days before the latest four weeks,
-and are then fitted to everything. A peer has the fairest simple interval, split conformal: a fit before the latest four
-weeks, and the .05 and .95 quantiles of what it missed their log prices by (by grade where there
-are 200 sales). Rows of dirt are learnt from by all, and scored for nobody. All seeds of a scenario are scored together.
+boosters choose their loss (CatBoost has one) and their rounds on the last tenth of the days before the latest four
+weeks, and are then fitted to everything. A peer has the fairest simple interval, split conformal: a fit before the
+latest four weeks, and the .05 and .95 quantiles of what it missed their log prices by (by grade where there are 200
+sales). Rows of dirt are learnt from by all, and scored for nobody. All seeds of a scenario are scored together.
 """
 
 OURS_TOLD = """As multiples of the oracle's figure on the same sales, in per cent where there is no oracle. Seen: the

@@ -1,0 +1,84 @@
+"""Laws of inspection: what comes in is worse than what is declared, and what is declared better than what comes in."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from training import inspecting
+from training.inspecting import TooFewInspectionsError
+from valuation.acceptance import Acceptance
+from valuation.inspection import CONDITIONS, PLACES, Inspection, among_takers
+
+N, SPREAD = 20_000, 0.25
+GOOD, USED = "FUNCTIONAL_GOOD", "FUNCTIONAL_USED"
+WORTH = {GOOD: 0.6, USED: 0.4}  # what owners take of the flawless value, by what they own
+HONEST = {"smartphone": 0.9, "laptop": 0.7}
+ACCEPTANCE = Acceptance(
+    base=0.0,
+    shifts={"condition": {condition: float(np.log(worth)) for condition, worth in WORTH.items()}},
+    spread=SPREAD,
+    quotes=1_000,
+)
+
+
+@pytest.fixture(scope="module")
+def learned() -> Inspection:
+    """All declare GOOD; in truth some are USED, and those owners take more of the offers."""
+    rng = np.random.default_rng(3)
+    category = rng.choice(list(HONEST), N)
+    honest = rng.random(N) < np.array([HONEST[c] for c in category])
+    flawless, true = np.full(N, 300.0), np.where(honest, GOOD, USED)
+    offer = flawless * rng.uniform(0.4, 0.6, N)
+    least = flawless * np.array([WORTH[c] for c in true]) * np.exp(SPREAD * rng.standard_normal(N))
+    taken = offer >= least
+    quotes = pl.DataFrame(
+        {"offer": offer, "accepted": taken, "inspected_condition": np.where(taken, true, None)}
+    )
+    owners = pl.DataFrame({"category": category, "condition": pl.repeat(GOOD, N, eager=True)})
+    return inspecting.fit(owners=owners, quotes=quotes, flawless=flawless, acceptance=ACCEPTANCE)
+
+
+@pytest.mark.parametrize("category", HONEST)
+def test_those_who_refused_count_as_much_as_those_who_took_an_offer(
+    learned: Inspection, category: str
+) -> None:
+    chances = learned.true(declared=GOOD, category=category)
+    assert chances[PLACES[GOOD]] == pytest.approx(HONEST[category], abs=0.02)
+
+
+def test_a_category_that_was_not_met_is_as_all_are(learned: Inspection) -> None:
+    chances = learned.true(declared=GOOD, category="console")
+    assert chances[PLACES[GOOD]] == pytest.approx(np.mean(list(HONEST.values())), abs=0.02)
+    assert chances.sum() == pytest.approx(1)
+
+
+def test_a_condition_that_nobody_declared_is_mostly_true(learned: Inspection) -> None:
+    assert learned.true(declared=CONDITIONS[0], category="smartphone")[0] > 0.9
+
+
+def test_the_lower_an_offer_the_worse_is_what_comes_in(learned: Inspection) -> None:
+    true = np.tile(learned.true(declared=GOOD, category="laptop"), (5, 1))
+    least = np.array([WORTH.get(condition, 0.5) for condition in CONDITIONS])
+    offers = np.array([0.3, 0.4, 0.5, 0.6, 0.9])
+    takes = np.stack([ACCEPTANCE.probability(offer=offers, least=each) for each in least], axis=1)
+    taken, among = among_takers(true=true, takes=takes)
+    assert (np.diff(among[:, PLACES[GOOD]]) > 0).all()
+    assert (among[:, PLACES[GOOD]] < true[:, PLACES[GOOD]]).all()
+    assert (np.diff(taken) > 0).all()
+    assert np.allclose(among.sum(axis=1), 1)
+
+
+def test_an_offer_that_nobody_takes_says_nothing_about_the_device(learned: Inspection) -> None:
+    true = learned.true(declared=GOOD, category="laptop")[None]
+    taken, among = among_takers(true=true, takes=np.zeros((1, len(CONDITIONS))))
+    assert taken == [0]
+    assert (among == true).all()
+
+
+def test_few_inspections_are_refused() -> None:
+    few = pl.DataFrame({"offer": [100.0], "accepted": [True], "inspected_condition": [GOOD]})
+    owners = pl.DataFrame({"category": ["laptop"], "condition": [GOOD]})
+    with pytest.raises(TooFewInspectionsError, match="Of 1 quotes, 1 have an inspected_condition"):
+        inspecting.fit(owners=owners, quotes=few, flawless=np.ones(1), acceptance=ACCEPTANCE)
