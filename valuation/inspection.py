@@ -34,7 +34,7 @@ class Inspection:
 
     def true(self, *, declared: str, category: str) -> Floats:
         """The chance of each true condition of a device, before any offer: (6,)."""
-        return self.chances.get(category, self.chances[OF_ALL])[PLACES[Condition(declared)]]
+        return np.asarray(self.chances.get(category, self.chances[OF_ALL])[PLACES[Condition(declared)]])
 
 
 def among_takers(*, true: Floats, takes: Floats) -> tuple[Floats, Floats]:
