@@ -37,17 +37,13 @@ SHIFTS: Mapping[str, float] = MappingProxyType(
     }
 )
 TRUST = 1.0  # members of evidence that a stated sd counts as
-USUAL_SLOPE, SLOPE_SD = (
-    3.5,
-    2.0,
-)  # of a probit in the log of the offer: one over the spread of what owners take
+# The slope of a probit in the log of the offer, one over the spread of what owners take, and how unsure that is.
+USUAL_SLOPE, SLOPE_SD = 3.5, 2.0
 LEAST_SLOPE = 0.3
 BASE_SD = 2.0
 ROUNDS, MOST_STEPS, CLOSE = 12, 30, 1e-6
 FOLDS = 5  # of quotes, each told what is usual by the others
-USUAL_NOISE = (
-    0.03  # of log offers, against which the SHIFTS pool what is usual, too: a pair less than its members
-)
+USUAL_NOISE = 0.03  # of log offers, against which SHIFTS pool what is usual: a pair more than its members
 FAR = 5.0  # robust sd: an offer that far from the usual one is a slip
 
 
