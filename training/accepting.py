@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.optimize import isotonic_regression
 from scipy.special import log_ndtr
 
-from valuation.acceptance import Acceptance, members
+from valuation.acceptance import AGES, Acceptance, members, told
 
 Floats = NDArray[np.float64]
 
@@ -59,9 +60,9 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
 
     Raises TooFewQuotesError below FEWEST_QUOTES of them.
     """
-    told = pl.col("randomised") & pl.col("accepted").is_not_null()
+    answered = pl.col("randomised") & pl.col("accepted").is_not_null()
     drawn_so = (pl.col("offer") > 0) & (pl.col("propensity") > 0)
-    used = quotes.select((told & drawn_so).fill_null(value=False)).to_series()
+    used = quotes.select((answered & drawn_so).fill_null(value=False)).to_series()
     if used.sum() < FEWEST_QUOTES:
         raise TooFewQuotesError(
             f"Of {quotes.height} quotes, {used.sum()} were answered offers drawn by chance (`randomised`, with their "
@@ -69,7 +70,8 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
             "drawn, or pay by cost."
         )
     drawn, value = quotes.filter(used), flawless[used.to_numpy()]
-    words = {names: members(owners.filter(used), names) for names in SHIFTS}
+    columns = told(owners.filter(used))
+    words = {names: pl.Series(members(columns, names), dtype=pl.String) for names in SHIFTS}
     known = {names: column.drop_nulls().unique().sort() for names, column in words.items()}
     design = sparse.hstack(
         [np.ones((drawn.height, 1)), *(_met(words[names], known[names]) for names in SHIFTS)], format="csr"
@@ -83,12 +85,31 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
         sizes=(1, *sizes),
     )
     base, *parts = np.split(usual + shifts / slope, np.cumsum(sizes)[:-1])
+    found = {n: dict(zip(known[n], p.tolist(), strict=True)) for n, p in zip(SHIFTS, parts, strict=True)}
     return Acceptance(
         base=float(base[0]),
-        shifts={n: dict(zip(known[n], p.tolist(), strict=True)) for n, p in zip(SHIFTS, parts, strict=True)},
+        shifts=found | {"age": _never_rising(found["age"], words["age"])},
         spread=1 / slope,
         quotes=drawn.height,
     )
+
+
+def _never_rising(shifts: Mapping[str, float], ages: pl.Series) -> dict[str, float]:
+    """The same by every age, such that owners of older devices never take more of what theirs would bring.
+
+    An offer then never rises with age. An age that was not met is as the one before it.
+    """
+    met = [age for age in AGES if age in shifts]
+    counts = dict(ages.value_counts().iter_rows())
+    weights = [counts[age] for age in met]
+    falling = (
+        isotonic_regression([shifts[age] for age in met], weights=weights, increasing=False).x if met else []
+    )
+    by_age = dict(zip(met, map(float, falling), strict=True))
+    found, last = {}, next(iter(by_age.values()), 0.0)
+    for age in AGES:
+        last = found[age] = by_age.get(age, last)
+    return found
 
 
 def _probit(*, design: sparse.csr_matrix, sign: Floats, sizes: tuple[int, ...]) -> tuple[float, Floats]:

@@ -6,7 +6,8 @@ so the chance is a probit in the log of the offer, and never falls as the offer 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,15 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from valuation.grades import Condition
+
 Floats = NDArray[np.float64]
+Words = Mapping[str, Sequence[str | None]]  # by column, (n,) each
 
 BETWEEN = "|"  # the words of a member of two columns
 OLDEST = 8  # years, and older
-_AGE = pl.col("age_years").floor().clip(0, OLDEST).cast(pl.Int64).cast(pl.String)
+AGES = tuple(map(str, range(OLDEST + 1)))
+CONDITION = "condition"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +45,25 @@ class Acceptance:
 
         `owners` are the features of the devices with their `condition`.
         """
-        shift = np.full(owners.height, self.base)
-        for names, shifts in self.shifts.items():
-            told = members(owners, names)
-            shift += told.replace_strict(shifts, default=0.0, return_dtype=pl.Float64).to_numpy()
-        return np.asarray(flawless * np.exp(shift))
+        return np.asarray(flawless * np.exp(self.base + self._shift(told(owners), list(self.shifts))))
+
+    def least_by_condition(self, *, devices: pl.DataFrame, flawless: Floats) -> Floats:
+        """The same for each device in every condition, in the order of Condition: (n, 6)."""
+        words = told(devices)
+        of_condition = [names for names in self.shifts if CONDITION in names.split(BETWEEN)]
+        shift = self._shift(words, [names for names in self.shifts if names not in of_condition])
+        every = [
+            self._shift({**words, CONDITION: [str(condition)] * devices.height}, of_condition)
+            for condition in Condition
+        ]
+        return np.asarray(flawless[:, None] * np.exp(self.base + shift[:, None] + np.stack(every, axis=1)))
+
+    def _shift(self, words: Words, of: Iterable[str]) -> Floats:
+        shift = np.zeros(len(words["brand"]))
+        for names in of:
+            shifts = self.shifts[names]
+            shift += [shifts.get(member, 0.0) if member else 0.0 for member in members(words, names)]
+        return shift
 
     def probability(self, *, offer: Floats, least: Floats) -> Floats:
         """The chance that each offer is taken where half of the owners take `least`: (n,); 0 for an offer of 0."""
@@ -52,7 +71,22 @@ class Acceptance:
             return np.asarray(ndtr(np.log(offer / least) / self.spread))
 
 
-def members(owners: pl.DataFrame, names: str) -> pl.Series:
-    """The word of each owner for the columns named: (n,), null where one of them is."""
-    columns = [_AGE if name == "age" else pl.col(name) for name in names.split(BETWEEN)]
-    return owners.select(pl.concat_str(columns, separator=BETWEEN)).to_series()
+def told(devices: pl.DataFrame) -> dict[str, list[str | None]]:
+    """The words of each device by column, its age among them as one of AGES."""
+    names = [name for name in (CONDITION, "market", "category", "brand", "model") if name in devices.columns]
+    return {name: devices[name].to_list() for name in names} | {
+        "age": [None if age is None or math.isnan(age) else AGES[_year(age)] for age in devices["age_years"]]
+    }
+
+
+def _year(age: float) -> int:
+    return min(max(int(age), 0), OLDEST)
+
+
+def members(words: Words, names: str) -> list[str | None]:
+    """The member that each device is of the columns named: (n,), None where one of them is not told."""
+    columns = names.split(BETWEEN)
+    if len(columns) == 1:
+        return list(words[names])
+    rows = zip(*(words[column] for column in columns), strict=True)
+    return [None if None in row else BETWEEN.join(map(str, row)) for row in rows]

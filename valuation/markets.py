@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,7 @@ from valuation.grades import Condition, Grade
 from valuation.money import Money
 
 TERMS = Path(__file__).parent / "terms"
+DAYS_PER_YEAR = 365.25
 MARKETPLACES = ("back_market", "refurbed", "ebay", "amazon_renewed", "swappie")
 
 _AMOUNTS = dict.fromkeys(CATEGORIES, dated.amount)
@@ -42,14 +44,22 @@ SCHEMA: dated.Schema = {
     "returns_share": dated.share,
     "warranty_share": dated.share,
     "holding_share_per_day": dated.share,
-    "price_lock_share": dated.share,
+    "capital_share_per_day": dated.share,
+    "price_swing": dated.share,
     "uncertainty_share": dated.share,
     "margin_share": dated.share,
+    "least_margin_share": dated.share,
+    "most_margin_share": dated.share,
+    "explored_share": dated.share,
+    "explored_within": dated.share,
+    "exposure_cap": dated.positive_amount,
+    "index_brake": dated.share,
     **{f"refurbishment.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
     **{f"parts.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
     "parts_handling": _AMOUNTS,
     "shipping": _AMOUNTS,
     "days_to_sell": dict.fromkeys(CATEGORIES, dated.days),
+    "days_to_arrive": dated.days,
     "minimum_offer": dated.positive_amount,
     "payable_step": dated.positive_amount,
     "quote_validity_days": dated.days,
@@ -101,15 +111,23 @@ class Terms:
     payment_fee: Money  # for paying the customer
     returns_share: Decimal  # devices sent back within return_days
     warranty_share: Decimal  # devices that fail within warranty_months
-    holding_share_per_day: Decimal  # capital and falling prices while the device waits for its buyer
-    price_lock_share: Decimal  # prices fall between the quote and the device's arrival
-    uncertainty_share: Decimal  # of p50 - p10: a wider estimate pays less
-    margin_share: Decimal
+    holding_share_per_day: Decimal  # capital and falling prices while a seller's device waits for its buyer
+    capital_share_per_day: Decimal  # capital alone, where it is known how far the price of a device will fall
+    price_swing: Decimal  # sd of the log of a year's move of the market; see price_lock_share
+    uncertainty_share: Decimal  # of the mean less p10: a wider estimate pays less
+    margin_share: Decimal  # where nothing is known of who takes which offer
+    least_margin_share: Decimal  # and most: between them lies the margin with the highest expected profit
+    most_margin_share: Decimal
+    explored_share: Decimal  # of cells of model and day: their offers are drawn; 0 where that is off
+    explored_within: Decimal  # of the usual offer, up or down
+    exposure_cap: Money  # of what was offered for one model and may still be taken
+    index_brake: Decimal  # a fall of the market in four weeks from which on a person decides
     refurbishment: Mapping[str, Mapping[Condition, Money]]  # by category; labour, cleaning, testing
     parts: Mapping[str, Mapping[Condition, Money]]  # by category; spare parts: screen, battery, board
     parts_handling: Mapping[str, Money]  # by category, for a device that is sold for parts
     shipping: Mapping[str, Money]  # by category, from the customer and to the buyer
-    days_to_sell: Mapping[str, int]  # by category
+    days_to_sell: Mapping[str, int]  # by category, from arrival
+    days_to_arrive: int  # from the quote until the device has been inspected
     minimum_offer: Money
     payable_step: Money
     quote_validity_days: int
@@ -131,6 +149,16 @@ class Terms:
     def holding_share(self, category: str) -> Decimal:
         """The share of the resale price lost while a device of this category waits for its buyer."""
         return self.holding_share_per_day * self.days_to_sell[category]
+
+    @property
+    def price_lock_share(self) -> Decimal:
+        """What it is worth that a price is kept: a put at the money over the validity, as a share of the resale price.
+
+        Without drift, at no interest: 2 N(s sqrt(t) / 2) - 1, for a swing s a year and t years (Brenner and
+        Subrahmanyam, A Simple Formula to Compute the Implied Standard Deviation, 1988).
+        """
+        years = self.quote_validity_days / DAYS_PER_YEAR
+        return Decimal(repr(round(math.erf(float(self.price_swing) * math.sqrt(years / 8)), 6)))
 
     def buyer_fee_on(self, price: Money) -> Money:
         """What the marketplace adds for the buyer on top of a price; nothing where no such fee is known of.
@@ -257,10 +285,12 @@ def _contradictions(terms: Terms) -> Iterator[tuple[str, str]]:
     if (terms.vat_scheme == "none") != (terms.vat_rate == 0):
         yield "vat_scheme", "should be none where vat_rate is 0, and only there"
     # At 1 or more the offer would fall while the estimate rises (the closed form in offer.py).
-    shares = terms.commission_share + terms.after_sale_share + terms.price_lock_share + terms.margin_share
+    shares = terms.commission_share + terms.after_sale_share + terms.price_lock_share + terms.most_margin_share
     longest = max(terms.holding_share(category) for category in CATEGORIES)
     if (1 + terms.vat_rate) * (shares + longest + terms.uncertainty_share) >= 1:
-        yield "margin_share", "the shares together, with VAT on them, leave nothing to pay"
+        yield "most_margin_share", "the shares together, with VAT on them, leave nothing to pay"
+    if not terms.least_margin_share <= terms.margin_share <= terms.most_margin_share:
+        yield "margin_share", "should lie between least_margin_share and most_margin_share"
     if list(terms.battery_floor.values()) != sorted(terms.battery_floor.values()):
         yield "battery_floor", "a better grade should never have a lower floor"
     yield from _cheaper_for_worse(terms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,6 +14,7 @@ from valuation.acceptance import Acceptance
 from valuation.inspection import CONDITIONS, PLACES, Inspection, among_takers
 
 N, SPREAD = 20_000, 0.25
+KEPT, HASSLE = 0.7, 0.15
 GOOD, USED = "FUNCTIONAL_GOOD", "FUNCTIONAL_USED"
 WORTH = {GOOD: 0.6, USED: 0.4}  # what owners take of the flawless value, by what they own
 HONEST = {"smartphone": 0.9, "laptop": 0.7}
@@ -21,6 +24,16 @@ ACCEPTANCE = Acceptance(
     spread=SPREAD,
     quotes=1_000,
 )
+
+
+def owners_of(category: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame({"category": category}).with_columns(
+        condition=pl.lit(GOOD),
+        market=pl.lit("FR"),
+        brand=pl.lit("x"),
+        model=pl.lit("y"),
+        age_years=pl.lit(1.0),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +46,18 @@ def learned() -> Inspection:
     offer = flawless * rng.uniform(0.4, 0.6, N)
     least = flawless * np.array([WORTH[c] for c in true]) * np.exp(SPREAD * rng.standard_normal(N))
     taken = offer >= least
+    stays = taken & (honest | (offer * KEPT * np.exp(HASSLE) >= least))
     quotes = pl.DataFrame(
-        {"offer": offer, "accepted": taken, "inspected_condition": np.where(taken, true, None)}
+        {
+            "offer": offer,
+            "accepted": taken,
+            "inspected_condition": np.where(taken, true, None),
+            "final_amount": pl.Series(
+                np.where(stays, np.where(honest, offer, KEPT * offer), np.nan)
+            ).fill_nan(None),
+        }
     )
-    owners = pl.DataFrame({"category": category, "condition": pl.repeat(GOOD, N, eager=True)})
+    owners = owners_of(category)
     return inspecting.fit(owners=owners, quotes=quotes, flawless=flawless, acceptance=ACCEPTANCE)
 
 
@@ -56,6 +77,13 @@ def test_a_category_that_was_not_met_is_as_all_are(learned: Inspection) -> None:
 
 def test_a_condition_that_nobody_declared_is_mostly_true(learned: Inspection) -> None:
     assert learned.true(declared=CONDITIONS[0], category="smartphone")[0] > 0.9
+
+
+def test_what_is_left_of_a_cut_offer_and_who_still_takes_it_is_found(learned: Inspection) -> None:
+    assert learned.kept[PLACES[GOOD], PLACES[USED]] == pytest.approx(KEPT, abs=0.01)
+    assert (np.diag(learned.kept) == 1).all()
+    assert (learned.kept <= 1).all()
+    assert learned.hassle == pytest.approx(HASSLE, abs=0.04)
 
 
 def test_the_lower_an_offer_the_worse_is_what_comes_in(learned: Inspection) -> None:
@@ -79,6 +107,6 @@ def test_an_offer_that_nobody_takes_says_nothing_about_the_device(learned: Inspe
 
 def test_few_inspections_are_refused() -> None:
     few = pl.DataFrame({"offer": [100.0], "accepted": [True], "inspected_condition": [GOOD]})
-    owners = pl.DataFrame({"category": ["laptop"], "condition": [GOOD]})
+    owners = owners_of(["laptop"])
     with pytest.raises(TooFewInspectionsError, match="Of 1 quotes, 1 have an inspected_condition"):
         inspecting.fit(owners=owners, quotes=few, flawless=np.ones(1), acceptance=ACCEPTANCE)

@@ -89,9 +89,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_the_later_contradiction_is_found_on_the_day_it_begins(tmp_path):
     text = (markets.TERMS / "gb.toml").read_text(encoding="utf-8")
-    line = next(line for line in text.splitlines() if '"0.12"' in line)
+    line = next(line for line in text.splitlines() if '"0.35"' in line)
     path = tmp_path / "gb.toml"
     later = f'{line}\n2030-01-01 = {{ value = "0.9", source = {json.dumps("a test")} }}'
     path.write_text(text.replace(line, later), encoding="utf-8")
-    with pytest.raises(TermsError, match="margin_share, 2030-01-01: the shares together"):
+    with pytest.raises(TermsError, match="most_margin_share, 2030-01-01: the shares together"):
         markets.load(path=path)

@@ -10,12 +10,12 @@ devices as one who knows the world. Nothing here is a price of a real market: ev
     listings  dirt
     sales  quotes
     truth
-    bargain  asking  costs
+    asking  costs
     goods
     world
     times
-    shelf  noise
-    rows  scenario
+    shelf  resold
+    noise  scenario
     facts
     events
     kinds  refusal

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulator.rows import Floats, Rows
+from valuation.rows import Floats, Rows
 
 SURE = 0.95  # the highest chance of a day
 GRID = np.exp(np.linspace(-0.35, 0.45, 81))  # prices tried, over the value

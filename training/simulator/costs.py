@@ -8,11 +8,11 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from training.simulator.rows import Floats
 from valuation import markets
 from valuation.grades import Condition
 from valuation.markets import Terms
 from valuation.money import Money
+from valuation.rows import Floats
 
 CONDITIONS = tuple(Condition)
 

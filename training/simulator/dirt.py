@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from training.simulator.facts import Dirt
-from training.simulator.rows import Floats, Whole
 from training.simulator.sales import NO_QUOTE, Sales
 from valuation.grades import Grade
+from valuation.rows import Floats, Whole
 
 KINDS = tuple(Dirt.model_fields)
 DUPLICATE = KINDS.index("duplicate")

@@ -9,10 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.simulator.refusal import SimulatorError
-from training.simulator.rows import Floats, Whole
 from training.simulator.world import Goods, World
 from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
+from valuation.rows import Floats, Whole
 
 
 class Arrivals:

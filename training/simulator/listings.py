@@ -10,9 +10,9 @@ from scipy.special import ndtri
 from training.simulator.asking import Asking
 from training.simulator.goods import Arrivals
 from training.simulator.quotes import LATER
-from training.simulator.rows import Floats, Mask, Rows, Whole
 from training.simulator.truth import Truth
 from training.simulator.world import Goods
+from valuation.rows import Floats, Mask, Rows, Whole
 
 CURVE = (80, 90, 95, 100, 105, 110, 120, 130)  # prices in the truth, in percent of the value
 ROUNDS = 3  # a device is listed this often at most: each time for less

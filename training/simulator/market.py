@@ -19,9 +19,9 @@ from training.simulator.goods import Arrivals
 from training.simulator.oracle import Oracle
 from training.simulator.quotes import Explored
 from training.simulator.refusal import SimulatorError
-from training.simulator.rows import Whole
 from training.simulator.truth import Truth
 from training.simulator.world import Goods, World
+from valuation.rows import Whole
 
 DEFAULT = "steady"
 TABLES = ("sales", "listings", "quotes", "truth")

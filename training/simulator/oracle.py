@@ -10,15 +10,15 @@ from typing import ClassVar
 
 import polars as pl
 
-from training.simulator.bargain import Bargain
 from training.simulator.costs import CONDITIONS
 from training.simulator.refusal import SimulatorError
-from training.simulator.rows import Floats
 from training.simulator.truth import REPAIRED, Truth
 from training.simulator.world import Goods, World
 from valuation import catalogue
+from valuation.bargain import Bargain
 from valuation.grades import Grade
 from valuation.ledger import Attribute
+from valuation.rows import Floats
 
 _DEVICE = ("brand", "model", "storage_gb", "market")
 _STATE = ("channel", "battery_health", "carrier_locked")

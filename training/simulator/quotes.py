@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from training.simulator.bargain import Bargain
 from training.simulator.costs import CONDITIONS
 from training.simulator.goods import Arrivals, pick
 from training.simulator.kinds import Wait
-from training.simulator.rows import Floats, Mask, Rows, Whole
 from training.simulator.shelf import told
-from training.simulator.truth import Truth, at_grade
+from training.simulator.truth import Truth, at_grade, best_payable
 from training.simulator.world import Goods, World
+from valuation.bargain import Bargain
+from valuation.rows import Floats, Mask, Rows, Whole
 
 EXPLORED = 1  # the stream of chance of the explored cells, one for all parts of a market
 CURVE = tuple(range(50, 160, 10))  # offers in the truth, in percent of the least that half of the owners take
@@ -157,7 +157,8 @@ def _outcome(
     accepts = np.log(offer) >= owners.least
     accepted_on = _until(ends, np.where(accepts, day + waited, LATER))
     inspected_on = _until(ends, _after(accepted_on, policy.inspection_days, rng))
-    paid = np.where(inspected_on < LATER, _paid(owners, bargain, offer), np.nan)
+    step = truth.costs.step[owners.goods.shelf]
+    paid = np.where(inspected_on < LATER, _paid(owners, bargain, offer, step), np.nan)
     sold_on = _after(np.where(np.isnan(paid), LATER, inspected_on), policy.sale_days, rng)
     return Outcome(
         accepted_on=accepted_on,
@@ -165,19 +166,19 @@ def _outcome(
         inspected_on=inspected_on,
         paid=paid,
         sold_on=_until(ends, sold_on),
-        grade=own(bargain.grade, owners.true),
+        grade=own(bargain.proceeds.grade, owners.true),
     )
 
 
-def _paid(owners: Owners, bargain: Bargain, offer: Floats) -> Floats:
+def _paid(owners: Owners, bargain: Bargain, offer: Floats, step: Floats) -> Floats:
     """The offer, lowered to what was found; NaN where the owner then took the device back: (n,)."""
-    lowered = np.minimum(offer, _payable(offer * own(bargain.cut, owners.true) + 1e-9, bargain.step))
+    lowered = np.minimum(offer, _payable(offer * own(bargain.cut, owners.true) + 1e-9, step))
     stays = (lowered == offer) | (np.log(lowered) + bargain.hassle >= owners.least)
     return np.where(stays, lowered, np.nan)
 
 
 def _known(truth: Truth, owners: Owners, bargain: Bargain, offer: Floats) -> dict[str, Floats]:
-    best, most = bargain.best()
+    best, most = best_payable(bargain, truth.costs.step[owners.goods.shelf])
     private = own(bargain.reserve, owners.true) + owners.competitor
     return {
         "accept_probability": bargain.accepted(offer),

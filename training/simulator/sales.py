@@ -8,8 +8,8 @@ import numpy as np
 
 from training.simulator.goods import Arrivals
 from training.simulator.refusal import SimulatorError
-from training.simulator.rows import Floats, Rows, Whole
 from training.simulator.world import Goods, World
+from valuation.rows import Floats, Rows, Whole
 
 NO_QUOTE = -1
 

@@ -12,9 +12,9 @@ import polars as pl
 from training.simulator.events import NewDevice
 from training.simulator.facts import Scenario
 from training.simulator.kinds import OTHERS
-from training.simulator.rows import Floats
 from valuation import markets
 from valuation.catalogue import Catalogue, Variant
+from valuation.rows import Floats
 
 DOLLAR = "USD"
 

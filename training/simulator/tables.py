@@ -29,13 +29,13 @@ from training.simulator import quotes as quotes_
 from training.simulator.costs import CONDITIONS
 from training.simulator.listings import Listings
 from training.simulator.quotes import LATER, Quotes
-from training.simulator.rows import Floats, Mask, Whole
 from training.simulator.sales import NO_QUOTE, Sales
 from training.simulator.truth import REPAIRED, Truth, at_grade
 from training.simulator.world import Goods, World
 from valuation import ledger
 from valuation.appraisal import QUANTILE_NAMES
 from valuation.grades import Grade
+from valuation.rows import Floats, Mask, Whole
 
 TRUTH = pl.Schema(
     {

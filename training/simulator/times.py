@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from training.simulator.events import Event
 from training.simulator.facts import Scenario
-from training.simulator.rows import Floats
 from training.simulator.shelf import told
 from valuation.features import DAYS_PER_YEAR
+from valuation.rows import Floats
 
 Singles = NDArray[np.float32]
 

@@ -9,17 +9,19 @@ import numpy as np
 import polars as pl
 
 from training.simulator.asking import Asking
-from training.simulator.bargain import Bargain
 from training.simulator.costs import CONDITIONS, Costs
 from training.simulator.kinds import OTHERS
-from training.simulator.rows import Floats, Mask, Whole
+from training.simulator.resold import Resold
 from training.simulator.shelf import told
 from training.simulator.world import Goods, World
 from valuation import grades
 from valuation.appraisal import QUANTILE_NAMES, QUANTILES
+from valuation.bargain import Bargain
 from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
+from valuation.rows import Floats, Mask, Whole
 
+LOWEST, HIGHEST, TRIED = 0.1, 3.0, 44  # of offers tried, over the least that half of the owners take
 HIGHEST_CHANCE_OF_YEAR = 0.87  # mid-November
 REPAIRED = np.array(
     [grades.sold_as(condition) for condition in CONDITIONS], dtype=np.int64
@@ -54,10 +56,7 @@ class Truth:
         worth = self.worth[at]
         value, sd = self._resale(goods)
         for_parts = self._for_parts(goods, value, sd)
-        return Bargain(
-            chance=self.found[declared],
-            reserve=(self._reserve[at] + self.flawless(goods))[:, None] + np.log(worth),
-            cut=np.minimum(1.0, worth / np.take_along_axis(worth, declared[:, None], axis=1)),
+        resold = Resold(
             value=np.where(for_parts, value[:, [Grade.PARTS]], value[:, REPAIRED]),
             sd=np.where(for_parts, sd[:, [Grade.PARTS]], sd[:, REPAIRED]),
             grade=np.where(for_parts, Grade.PARTS, REPAIRED),
@@ -65,11 +64,16 @@ class Truth:
             kept=costs.kept[at],
             vat=costs.vat_of_margin[at],
             unit=costs.unit[at],
+            noise=self.world.noise,
+        )
+        return Bargain(
+            chance=self.found[declared],
+            reserve=(self._reserve[at] + self.flawless(goods))[:, None] + np.log(worth),
+            cut=np.minimum(1.0, worth / np.take_along_axis(worth, declared[:, None], axis=1)),
             back=costs.shipping[at],
-            step=costs.step[at],
+            proceeds=resold,
             spread=float(np.hypot(owners.private_sd, owners.competitor_sd)),
             hassle=owners.hassle,
-            noise=self.world.noise,
         )
 
     def _resale(self, goods: Goods) -> tuple[Floats, Floats]:
@@ -141,3 +145,18 @@ def at_grade(goods: Goods, grade: Grade | Whole) -> Goods:
     """The same devices at another grade, in the first channel."""
     same = np.zeros(len(goods.shelf), dtype=np.int64)
     return replace(goods, grade=same + grade, channel=same)
+
+
+def best_payable(bargain: Bargain, step: Floats) -> tuple[Floats, Floats]:
+    """The offer in whole steps (n,) with the highest expected margin, and that margin; 0 and 0 where none earns.
+
+    A margin with two tops may be missed by a hundred-thousandth, or by two cents where there is hardly any.
+    """
+    usual = np.exp((bargain.chance * bargain.reserve).sum(axis=1))
+    best = bargain.best(low=usual * LOWEST, high=usual * HIGHEST, tried=TRIED)
+    below = np.floor(best / step) * step
+    candidates = np.maximum(np.column_stack([below, below + step]), step[:, None])
+    margins = bargain.margins(candidates)
+    top = margins.argmax(axis=1)[:, None]
+    offer, margin = (np.take_along_axis(side, top, axis=1)[:, 0] for side in (candidates, margins))
+    return np.where(margin > 0, offer, 0.0), margin.clip(0)

@@ -15,10 +15,10 @@ import polars as pl
 from training.simulator import shelf, times
 from training.simulator.facts import Scenario
 from training.simulator.noise import Noise
-from training.simulator.rows import Floats, Mask, Rows, Whole
 from training.simulator.shelf import told
 from valuation.features import DAYS_PER_YEAR
 from valuation.grades import Grade
+from valuation.rows import Floats, Mask, Rows, Whole
 
 BEND = 0.03  # in log price
 SEALED = 0.05  # what a sealed box may cost above the launch price, as a log

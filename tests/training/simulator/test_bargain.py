@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.simulator.bargain import Bargain
 from training.simulator.market import Market
 from training.simulator.noise import Noise
+from training.simulator.truth import best_payable
+from valuation import markets
+from valuation.bargain import Bargain
 
 OWNERS = 400_000
 
@@ -18,6 +20,13 @@ def cases(market: Market, count: int = 60) -> Bargain:
     return market.oracle.bargain(devices=devices)
 
 
+def steps(market: Market, count: int = 60) -> np.ndarray:
+    """What the offers of those quotes are multiples of."""
+    ends = market.oracle.world.scenario.period.ends_on
+    told = {m: markets.terms(market=m, on=ends).payable_step.amount for m in markets.markets()}
+    return np.array([float(told[m]) for m in market.quotes.sample(count, seed=1)["market"]])
+
+
 def asked(case: Bargain, offer: float, noise: Noise, rng: np.random.Generator) -> np.ndarray:
     """The margin of one offer to each of many owners of the same device, told step by step: (owners,)."""
     true = rng.choice(6, OWNERS, p=case.chance[0])
@@ -25,9 +34,10 @@ def asked(case: Bargain, offer: float, noise: Noise, rng: np.random.Generator) -
     accepts = np.log(offer) >= least
     paid = offer * case.cut[0, true]
     stays = accepts & ((case.cut[0, true] == 1) | (np.log(paid) + case.hassle >= least))
-    price = case.value[0, true] * np.exp(case.sd[0, true] * noise.draw(OWNERS, rng))
-    tax = case.vat[0] * np.maximum(price - paid, 0)
-    earned = price * case.kept[0] - tax - case.work[0, true] - case.unit[0] - paid
+    sold = case.proceeds
+    price = sold.value[0, true] * np.exp(sold.sd[0, true] * noise.draw(OWNERS, rng))
+    tax = sold.vat[0] * np.maximum(price - paid, 0)
+    earned = price * sold.kept[0] - tax - sold.work[0, true] - sold.unit[0] - paid
     return np.where(stays, earned, np.where(accepts, -case.back[0], 0.0))
 
 
@@ -44,9 +54,9 @@ def test_the_expected_margin_is_the_mean_margin_of_many_owners(steady: Market) -
 def test_the_regret_of_the_best_offer_is_nothing_on_the_whole_payable_grid(any_market: Market) -> None:
     missed, possible = 0.0, 0.0
     bargain = cases(any_market, 200)
-    offers, margins = bargain.best()
+    offers, margins = best_payable(bargain, steps(any_market, 200))
     for at in range(200):
-        step, highest = bargain.step[at], np.exp(bargain.reserve[at].max()) * 3
+        step, highest = steps(any_market, 200)[at], np.exp(bargain.reserve[at].max()) * 3
         grid = np.arange(step, max(highest, 3 * step), step)
         case = Bargain.joined([bargain.at(slice(at, at + 1))] * len(grid))
         best = max(0.0, float(case.margin(grid).max()))
@@ -59,8 +69,9 @@ def test_the_regret_of_the_best_offer_is_nothing_on_the_whole_payable_grid(any_m
 
 def test_the_best_offers_are_payable(steady: Market) -> None:
     bargain = cases(steady)
-    offers, _ = bargain.best()
-    assert (offers % bargain.step == 0).all()
+    step = steps(steady)
+    offers, _ = best_payable(bargain, step)
+    assert (offers % step == 0).all()
 
 
 def test_more_is_accepted_more_often(any_market: Market) -> None:
@@ -72,5 +83,5 @@ def test_more_is_accepted_more_often(any_market: Market) -> None:
 
 
 def test_no_quote_has_no_best_offer(steady: Market) -> None:
-    offers, margins = cases(steady).at(slice(0, 0)).best()
+    offers, margins = best_payable(cases(steady).at(slice(0, 0)), np.zeros(0))
     assert len(offers) == len(margins) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.simulator.noise import Noise
-from training.simulator.rows import Rows
+from valuation.rows import Rows
 
 NOISE = Noise(0.12, 2.6)
 
