@@ -36,7 +36,8 @@ Uri = Annotated[
     typer.Option("--tracking-uri", envvar="REPRISE_TRACKING_URI", help="MLflow store; default in the home."),
 ]
 Sales = Annotated[Path, typer.Option(help="SALES: csv, csv.gz or parquet.")]
-Other = Annotated[Path | None, typer.Option(help="Audited beside the sales; not learned from yet.")]
+Listings = Annotated[Path | None, typer.Option(help="LISTINGS: audited; not learned from yet.")]
+Quotes = Annotated[Path | None, typer.Option(help="QUOTES: who takes which offer, and what is found.")]
 Map = Annotated[Path | None, typer.Option("--map", help="Mapping file that turns your table into SALES.")]
 AsOf = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day that may occur; default today.")
@@ -65,15 +66,18 @@ def _read(path: Path, kind: str, map_path: Path | None, as_of: datetime | None) 
     return intake.read(path=path, contract=ledger.CONTRACTS[kind], mapping=chosen, as_of=day)
 
 
-def _audit_beside(
-    listings: Path | None, quotes: Path | None, as_of: datetime | None, max_faults: float
-) -> None:
-    """Refuse what is wrong with the tables that come with the sales."""
-    for kind, path in (("listings", listings), ("quotes", quotes)):
-        if path is not None:
-            read = _read(path, kind, None, as_of)
-            intake.refuse_above(read, max_faults)
-            screen.say(f"{path}: {read.good.height:,} good {kind}; nothing is learned from them yet")
+def _audit_listings(path: Path | None, as_of: datetime | None, max_faults: float) -> None:
+    """Refuse what is wrong with the listings that come with the sales."""
+    if path is not None:
+        listings = _beside(path, "listings", as_of, max_faults)
+        screen.say(f"{path}: {listings.height:,} good listings; nothing is learned from them yet")
+
+
+def _beside(path: Path, kind: str, as_of: datetime | None, max_faults: float) -> pl.DataFrame:
+    """The good rows of a table that comes with the sales; refused where too many are faulty."""
+    read = _read(path, kind, None, as_of)
+    intake.refuse_above(read, max_faults)
+    return read.good
 
 
 @app.command()
@@ -119,8 +123,8 @@ def _checked(path: Path, read: intake.Intake, faults: Path | None) -> bool:
 def backtest_(
     sales: Sales,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for predictions, study and report.")],
-    listings: Other = None,
-    quotes: Other = None,
+    listings: Listings = None,
+    quotes: Quotes = None,
     map_path: Map = None,
     as_of: AsOf = None,
     window_days: WindowDays = 28,
@@ -133,7 +137,9 @@ def backtest_(
     """Predict past sales from those before them, and study the errors beside the baselines'."""
     with screen.refusing(), screen.progress() as step:
         step("reading")
-        _audit_beside(listings, quotes, as_of, max_faults)
+        _audit_listings(listings, as_of, max_faults)
+        if quotes is not None:
+            _beside(quotes, "quotes", as_of, max_faults)
         plan = retrain.Plan(
             paths=(sales,),
             read=_read(sales, "sales", map_path, as_of),
@@ -157,8 +163,8 @@ def backtest_(
 @app.command(name="retrain")
 def retrain_(
     sales: Sales,
-    listings: Other = None,
-    quotes: Other = None,
+    listings: Listings = None,
+    quotes: Quotes = None,
     map_path: Map = None,
     as_of: AsOf = None,
     promote: Annotated[bool, typer.Option("--promote", help="Put it into office if it passed.")] = False,
@@ -177,9 +183,9 @@ def retrain_(
     """Audit, judge, fit, register; promote only what passed."""
     with screen.refusing(), screen.progress() as step:
         step("reading")
-        _audit_beside(listings, quotes, as_of, max_faults)
+        _audit_listings(listings, as_of, max_faults)
         plan = retrain.Plan(
-            paths=(sales,),
+            paths=(sales,) if quotes is None else (sales, quotes),
             read=_read(sales, "sales", map_path, as_of),
             window_days=window_days,
             origins=origins,
@@ -188,6 +194,7 @@ def retrain_(
             seed=seed,
             settings=_settings(tuned),
             gated=not no_gate,
+            quotes=None if quotes is None else _beside(quotes, "quotes", as_of, max_faults),
         )
         outcome = retrain.retrain(
             plan=plan, registry=_registry(home, tracking_uri), promote=promote, say=step
@@ -229,6 +236,8 @@ def _settings(tuned: Path | None) -> Settings:
 def _tell(plan: retrain.Plan, outcome: retrain.Outcome) -> None:
     screen.table(outcome.study.table(), f"Out of time{plan.where}")
     screen.verdict(outcome.verdict)
+    if outcome.lesson is not None:
+        screen.lesson(outcome.lesson)
     office = ", in office" if outcome.promoted else ", not in office"
     screen.say(f"Registered as version {outcome.version.version}{office}")
 
@@ -248,7 +257,8 @@ def demo(home: Home = HERE, tracking_uri: Uri = "", seed: Seed = 1) -> None:
             market.write(sales=DEMO_SALES, seed=seed, directory=Path(folder))
             path = Path(folder) / "sales.parquet"
             read = intake.read(path=path, contract=ledger.SALES, mapping=None, as_of=None)
-            plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed)
+            quotes = _beside(Path(folder) / "quotes.parquet", "quotes", None, 0.0)
+            plan = retrain.Plan(paths=(path,), read=read, origins=2, seed=seed, quotes=quotes)
             outcome = retrain.retrain(plan=plan, registry=registry, promote=True, say=step)
     _tell(plan, outcome)
     raise typer.Exit(0 if outcome.verdict.passed else 1)

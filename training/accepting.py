@@ -60,9 +60,7 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
 
     Raises TooFewQuotesError below FEWEST_QUOTES of them.
     """
-    answered = pl.col("randomised") & pl.col("accepted").is_not_null()
-    drawn_so = (pl.col("offer") > 0) & (pl.col("propensity") > 0)
-    used = quotes.select((answered & drawn_so).fill_null(value=False)).to_series()
+    used = answered(quotes)
     if used.sum() < FEWEST_QUOTES:
         raise TooFewQuotesError(
             f"Of {quotes.height} quotes, {used.sum()} were answered offers drawn by chance (`randomised`, with their "
@@ -92,6 +90,13 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
         spread=1 / slope,
         quotes=drawn.height,
     )
+
+
+def answered(quotes: pl.DataFrame) -> pl.Series:
+    """Which quotes were drawn, with their propensity, and answered: (n,)."""
+    told = pl.col("randomised") & pl.col("accepted").is_not_null()
+    drawn = (pl.col("offer") > 0) & (pl.col("propensity") > 0)
+    return quotes.select((told & drawn).fill_null(value=False)).to_series()
 
 
 def _never_rising(shifts: Mapping[str, float], ages: pl.Series) -> dict[str, float]:

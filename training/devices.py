@@ -10,9 +10,9 @@ import polars as pl
 from training import intake
 from training import mapping as mappings
 from valuation import grades, ledger
+from valuation.appraisal import OUTCOMES
 from valuation.appraiser import Appraiser
 from valuation.grades import Condition
-from valuation.spread import OUTCOMES
 
 ANSWERS = (*OUTCOMES, "basis", "comparables", "fault")
 _SOLD_AS = {condition.value: grades.sold_as(condition).name for condition in Condition}

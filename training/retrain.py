@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from training import backtest, fitting, gate, intake, ratio_study, report, simulator
+from training import backtest, fitting, gate, intake, owning, ratio_study, report, simulator
 from training.registry import Registry
 from training.settings import DEFAULTS, Settings
 from training.version import Version
@@ -37,11 +37,13 @@ class Plan:
     seed: int = 1
     settings: Settings = DEFAULTS
     gated: bool = True
+    quotes: pl.DataFrame | None = None
 
     @property
     def is_simulated(self) -> bool:
-        """Whether any of the sales says that it is simulated: then so is all that is learned from them."""
-        return bool(self.read.good["sale_id"].str.starts_with(simulator.MARK).any())
+        """Whether a sale or quote says that it is simulated: then so is all that is learned from them."""
+        ids = [self.read.good["sale_id"], *([] if self.quotes is None else [self.quotes["quote_id"]])]
+        return any(bool(of.str.starts_with(simulator.MARK).any()) for of in ids)
 
     @property
     def where(self) -> str:
@@ -57,6 +59,7 @@ class Outcome:
     study: ratio_study.Study
     verdict: gate.Verdict
     promoted: bool
+    lesson: owning.Lesson | None
 
 
 def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outcome:
@@ -80,6 +83,7 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
         settings=plan.settings,
         card=card(plan=plan, study=study),
     )
+    challenger, lesson = _with_owners(plan, challenger, say)
     verdict = gate.judge(
         study=study,
         incumbent=incumbent,
@@ -96,7 +100,17 @@ def retrain(*, plan: Plan, registry: Registry, promote: bool, say: Say) -> Outco
             expected=champion.version if champion else None,
             despite_verdict=not plan.gated,
         )
-    return Outcome(version=version, study=study, verdict=verdict, promoted=promoted)
+    return Outcome(version=version, study=study, verdict=verdict, promoted=promoted, lesson=lesson)
+
+
+def _with_owners(plan: Plan, challenger: Appraiser, say: Say) -> tuple[Appraiser, owning.Lesson | None]:
+    """The challenger with what the quotes teach of owners, which its card tells, or why they teach nothing."""
+    if plan.quotes is None:
+        return challenger, None
+    say(f"learning who takes which offer from {plan.quotes.height:,} quotes")
+    lesson = owning.learn(quotes=plan.quotes, appraiser=challenger)
+    told = {**challenger.card, "offers": lesson.to_json()}
+    return replace(challenger, owners=lesson.owners, card=told), lesson
 
 
 def rehearse(*, plan: Plan, say: Say) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training import backtest, fitting, gate, intake, mapping, ratio_study, settings
+from training import backtest, fitting, gate, intake, mapping, owning, ratio_study, settings
 from training.simulator.refusal import SimulatorError
 from training.version import RegistryError, Version
 from valuation import ledger
@@ -99,3 +99,17 @@ def verdict(found: gate.Verdict) -> None:
     say(f"Verdict: {'passed' if found.passed else 'FAILED'}")
     for reason in found.reasons:
         say(f"  {'ok ' if reason.passed else 'NO '} {reason.sentence}")
+
+
+def lesson(learned: owning.Lesson) -> None:
+    """Print how offers will be made, and how well the answers to later ones were told."""
+    say(f"Offers: {learned.policy}, from {learned.quotes:,} quotes")
+    if learned.check is not None:
+        check = learned.check
+        say(
+            f"  {check.n:,} later drawn offers: log loss {check.log_loss:.4f}, of a monotone LightGBM "
+            f"{check.challenger:.4f}, of one chance for all {check.constant:.4f}; calibration error "
+            f"{check.calibration_error:.3f}"
+        )
+    for reason in learned.reasons:
+        say(f"  {reason}")

@@ -9,6 +9,8 @@ seller should ask.
 The ladder (a module imports only from a lower rung):
 
     offer  suggestion  trial
+    deal
+    price_list  exploration
     package
     appraiser
     comparables
@@ -19,7 +21,8 @@ The ladder (a module imports only from a lower rung):
     encoding  features
     vocabulary
     generations  ledger
-    rules  acceptance  inspection
+    rules  bargain  proceeds  owners
+    acceptance  inspection
     markets
     dated
     catalogue
@@ -27,5 +30,5 @@ The ladder (a module imports only from a lower rung):
     catalogue_file
     names  appraisal
     grades
-    money
+    money  rows  controls
 """

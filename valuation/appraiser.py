@@ -12,13 +12,15 @@ import numpy as np
 import polars as pl
 
 from valuation import comparables, explanation, features, ledger, vocabulary
-from valuation.appraisal import Appraisal, Value
+from valuation.appraisal import OUTCOMES, Appraisal, Outlook, Prospects, Value
 from valuation.comparables import Comparable
 from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
+from valuation.owners import Owners
 from valuation.resale import BASES, ResaleModel, Said
-from valuation.spread import OUTCOMES, SALES
+from valuation.rows import Floats, Whole
+from valuation.spread import SALES
 
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000
@@ -38,8 +40,9 @@ class Appraiser:
     """Tells what devices sell for.
 
     `attributes` are the further columns it was trained on; `devices` is its vocabulary; `past` are sales to compare
-    with; `centres` what each feature contributes on average, by currency; `card` describes it to people; `digest` is
-    the content address of its directory, empty until it is packed.
+    with; `centres` what each feature contributes on average, by currency; `owners` what is known of those who ask for a
+    quote, None where nothing is; `card` describes it to people; `digest` is the content address of its directory, empty
+    until it is packed.
     """
 
     model: ResaleModel
@@ -50,6 +53,7 @@ class Appraiser:
     as_of: date
     simulated: bool
     card: Mapping[str, Any]
+    owners: Owners | None = None
     digest: str = ""
     name: str = NAME
 
@@ -68,7 +72,7 @@ class Appraiser:
         return pl.concat(parts) if parts else self._appraised(devices)
 
     def _appraised(self, devices: pl.DataFrame) -> pl.DataFrame:
-        read = self._read(vocabulary.complete(devices=self._whole(devices), known=self._facts))
+        read = self._encoded(self.features(devices=devices))
         ladder = self.model.ladder(devices=read)
         grade = read.numbers["grade_rank"].astype(np.int64)
         own = ladder[np.arange(read.rows), grade]
@@ -86,8 +90,39 @@ class Appraiser:
         ]
         return devices.with_columns(absent)
 
-    def _read(self, completed: pl.DataFrame) -> Encoded:
-        return self.model.location.encode(table=features.table(devices=completed, attributes=self.attributes))
+    def features(self, *, devices: pl.DataFrame) -> pl.DataFrame:
+        """The features of a table of devices as of `appraise`."""
+        whole = vocabulary.complete(devices=self._whole(devices), known=self._facts)
+        return features.table(devices=whole, attributes=self.attributes)
+
+    def _encoded(self, table: pl.DataFrame) -> Encoded:
+        return self.model.location.encode(table=table)
+
+    def prospects(self, *, devices: pl.DataFrame, days: Whole) -> Prospects:
+        """Tell what each device of a table as of `appraise` brings on its day, and so many days later (n,).
+
+        What is told of the grade is not looked at.
+        """
+        later = devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
+        table = self.features(devices=pl.concat([devices, later]))
+        read = self._encoded(table)
+        ladder, rows = self.model.ladder(devices=read), devices.height
+        return self._prospects(
+            table[:rows], ladder[:rows], ladder[rows:], self.model.location.basis(devices=read)[:rows]
+        )
+
+    def _prospects(self, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole) -> Prospects:
+        flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
+        if self.owners is not None:
+            taking = self.owners.acceptance
+            least = taking.least_by_condition(devices=table, flawless=flawless)
+        return Prospects(
+            today=today,
+            later=later,
+            category=table["category"].to_numpy().astype(np.str_),
+            basis=np.array(BASES)[basis],
+            least=least,
+        )
 
     @cached_property
     def _facts(self) -> vocabulary.Facts:
@@ -102,33 +137,9 @@ class Appraiser:
         of the attributes; a key that is neither raises AppraiserError, a currency without past sales
         CurrencyNotLearnedError.
         """
-        if currency not in self.currencies:
-            raise CurrencyNotLearnedError(
-                f"There are no past sales in {currency} to value from; there are some in "
-                f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
-            )
-        read = self._read(self._row(device, market, currency, grade, on))
-        said = self.model.said(devices=read)
-        ladder = self.model.ladder(devices=read, said=said)[0]
-        values = {g: Value(**dict(zip(OUTCOMES, ladder[g].tolist(), strict=True))) for g in Grade}
-        return Appraisal(
-            market=market,
-            currency=currency,
-            category=str(device["category"]),
-            on=on,
-            grade=grade,
-            ladder=values,
-            basis=BASES[self.model.location.basis(devices=read)[0]],
-            comparables=int(read.codes[SALES][0]),
-            effects=explanation.effects(
-                shares=self._shares(read, said, grade),
-                value=values[grade].p50,
-                centres=self.centres[currency],
-                rest="grade" if read.codes[SALES][0] else "model",
-            ),
-        )
+        return self.outlook(device=device, market=market, currency=currency, grade=grade, on=on).appraisal
 
-    def forecast(
+    def outlook(
         self,
         *,
         device: Mapping[str, object],
@@ -136,27 +147,62 @@ class Appraiser:
         currency: str,
         grade: Grade,
         on: date,
-        days: Sequence[int] = FORECAST_DAYS,
-    ) -> dict[int, Value]:
-        """Tell what the device will sell for, so many days after `on`: from its age then and from the seasons.
+        days_later: int = 0,
+        changes: Sequence[Mapping[str, object]] = (),
+        days: Sequence[int] = (),
+    ) -> Outlook:
+        """Appraise one device, tell what it and the same device with each of some `changes` bring, and what it sells
+        for so many `days` after `on`: from its age then and from the seasons.
 
-        The market stands still as far as anybody knows; from a month after the last sale on, the range grows with the
-        days. Raises as appraise_one.
+        The prospects are those of `on` and so many `days_later`. The market stands still as far as anybody knows; from
+        a month after the last sale on, the range grows with the days. Raises as appraise_one.
         """
-        later = {ahead: on + timedelta(days=ahead) for ahead in days}
-        return {
-            ahead: self.appraise_one(
-                device=device, market=market, currency=currency, grade=grade, on=day
-            ).value
-            for ahead, day in later.items()
-        }
+        if currency not in self.currencies:
+            raise CurrencyNotLearnedError(
+                f"There are no past sales in {currency} to value from; there are some in "
+                f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
+            )
+        variants: list[Mapping[str, object]] = [{**device, **change} for change in ({}, *changes)]
+        asked = [(told, on) for told in variants]
+        if days_later:
+            asked += [(told, on + timedelta(days=days_later)) for told in variants]
+        asked += [(device, on + timedelta(days=ahead)) for ahead in days]
+        table = features.table(devices=self._rows(asked, market, currency, grade), attributes=self.attributes)
+        read, count = self._encoded(table), len(variants)
+        said = self.model.said(devices=read)
+        ladder = self.model.ladder(devices=read, said=said)
+        basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
+        today, later = ladder[:count], ladder[count : 2 * count] if days_later else ladder[:count]
+        prospects = self._prospects(table[:count], today, later, basis[:count])
+        values = _ladder(ladder[0])
+        appraisal = Appraisal(
+            market=market,
+            currency=currency,
+            category=str(device["category"]),
+            on=on,
+            grade=grade,
+            ladder=values,
+            basis=BASES[basis[0]],
+            comparables=sold,
+            effects=explanation.effects(
+                shares=self._shares(read, said, grade),
+                value=values[grade].p50,
+                centres=self.centres[currency],
+                rest="grade" if sold else "model",
+            ),
+            later=_ladder(later[0]),
+            least=None if prospects.least is None else tuple(prospects.least[0].tolist()),
+        )
+        ahead = ladder[len(asked) - len(days) :]
+        forecast = {day: _ladder(one)[grade] for day, one in zip(days, ahead, strict=True)}
+        return Outlook(appraisal=appraisal, prospects=prospects, forecast=forecast)
 
     def comparables(
         self, *, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
     ) -> tuple[Comparable, ...]:
         """Tell the past sales nearest to a device, up to `on`, with what the difference is worth, the nearest first."""
         row = features.table(
-            devices=self._row(device, market, currency, grade, on), attributes=self.attributes
+            devices=self._rows([(device, on)], market, currency, grade), attributes=self.attributes
         )
         rows = comparables.candidates(past=self.past, table=self._past, device=row, on=on)
         location = self.model.location
@@ -169,35 +215,41 @@ class Appraiser:
     @cached_property
     def _past(self) -> pl.DataFrame:
         """The features of the past sales, on their days."""
-        whole = vocabulary.complete(devices=self._whole(self.past), known=self._facts)
-        return features.table(devices=whole, attributes=self.attributes)
+        return self.features(devices=self.past)
 
-    def _shares(self, device: Encoded, said: Said, grade: Grade) -> dict[str, float]:
-        """What each feature adds to the log price of one device at its grade."""
+    def _shares(self, devices: Encoded, said: Said, grade: Grade) -> dict[str, float]:
+        """What each feature adds to the log price of the first of some devices at its grade."""
         constant, graded, _ = said
-        shares = constant | {name: share[grade : grade + 1] for name, share in graded.items()}
-        return {n: float(s[0]) for n, s in self.model.location.split(devices=device, shares=shares).items()}
+        first = devices.rows * grade
+        shares = {name: share[:1] for name, share in constant.items()}
+        shares |= {name: share[first : first + 1] for name, share in graded.items()}
+        split = self.model.location.split(devices=devices.first(), shares=shares)
+        return {name: float(share[0]) for name, share in split.items()}
 
-    def _row(
-        self, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
+    def _rows(
+        self,
+        asked: Sequence[tuple[Mapping[str, object], date]],
+        market: str,
+        currency: str,
+        grade: Grade,
     ) -> pl.DataFrame:
-        unknown = sorted(set(device) - set(self._schema))
-        if unknown:
+        """Devices on their days, completed."""
+        if unknown := sorted({name for device, _ in asked for name in device} - set(self._schema)):
             raise AppraiserError(
                 f"A device has no {', '.join(unknown)}; this appraiser knows {', '.join(sorted(self._schema))}."
             )
-        told = dict.fromkeys(self._schema) | {
-            **device,
-            "market": market,
-            "currency": currency,
-            "grade": grade.name,
-            "on": on,
-        }
-        completed = vocabulary.complete_one(device=told, known=self._facts)
-        return pl.DataFrame([completed], schema={**self._schema, **vocabulary.ADDED}, orient="row")
+        place = {"market": market, "currency": currency, "grade": grade.name}
+        told = [dict.fromkeys(self._schema) | {**device, **place, "on": on} for device, on in asked]
+        completed = [vocabulary.complete_one(device=each, known=self._facts) for each in told]
+        return pl.DataFrame(completed, schema={**self._schema, **vocabulary.ADDED}, orient="row")
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
         """The columns that a device is told in, and their types."""
         columns = {c.name: ledger.DTYPES[c.kind] for c in ledger.DEVICES.columns}
         return columns | {a.name: ledger.DTYPES[a.kind] for a in self.attributes.values()}
+
+
+def _ladder(outcomes: Floats) -> dict[Grade, Value]:
+    """The ladder of one device (grades, OUTCOMES) in words."""
+    return {grade: Value(**dict(zip(OUTCOMES, outcomes[grade].tolist(), strict=True))) for grade in Grade}

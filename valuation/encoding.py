@@ -41,6 +41,14 @@ class Encoded:
             self._cells[by, sizes] = cell
         return self._cells[by, sizes]
 
+    def first(self) -> Encoded:
+        """The first row alone."""
+        return Encoded(
+            rows=1,
+            numbers={name: values[:1] for name, values in self.numbers.items()},
+            codes={name: values[:1] for name, values in self.codes.items()},
+        )
+
     def tiled(self, times: int) -> Encoded:
         """Repeat all rows this many times, one whole copy after the other."""
         return Encoded(

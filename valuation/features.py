@@ -14,6 +14,7 @@ from valuation.grades import Grade
 from valuation.ledger import Attribute
 
 DAYS_PER_YEAR = 365.25
+FEW = 16  # rows
 _RANKED = pl.Enum([grade.name for grade in Grade])
 
 
@@ -264,12 +265,12 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
     listed = declared(attributes=attributes)
-    one = devices.height == 1  # of which a pool of threads costs more than it saves
-    select = devices.select_seq if one else devices.select
+    few = devices.height <= FEW  # of which a pool of threads costs more than it saves
+    select = devices.select_seq if few else devices.select
     told = select(
         *(feature.expr.alias(feature.name) for feature in listed),
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
     )
-    if one:  # a null and NaN are read alike, and to look for it costs as much as all the rest
+    if few:  # a null and NaN are read alike, and to look for it costs as much as all the rest
         return told
     return told.with_columns(pl.col(pl.Float64).fill_nan(None))

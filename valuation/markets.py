@@ -46,7 +46,9 @@ SCHEMA: dated.Schema = {
     "holding_share_per_day": dated.share,
     "capital_share_per_day": dated.share,
     "price_swing": dated.share,
+    "price_lock_used": dated.share,
     "uncertainty_share": dated.share,
+    "usual_uncertainty": dated.share,
     "margin_share": dated.share,
     "least_margin_share": dated.share,
     "most_margin_share": dated.share,
@@ -114,7 +116,9 @@ class Terms:
     holding_share_per_day: Decimal  # capital and falling prices while a seller's device waits for its buyer
     capital_share_per_day: Decimal  # capital alone, where it is known how far the price of a device will fall
     price_swing: Decimal  # sd of the log of a year's move of the market; see price_lock_share
-    uncertainty_share: Decimal  # of the mean less p10: a wider estimate pays less
+    price_lock_used: Decimal  # customers who use a kept price as an option
+    uncertainty_share: Decimal  # of what p10 lies below the mean price: a wider estimate pays less
+    usual_uncertainty: Decimal  # of the mean price: what p10 lies below it that is not held against a device
     margin_share: Decimal  # where nothing is known of who takes which offer
     least_margin_share: Decimal  # and most: between them lies the margin with the highest expected profit
     most_margin_share: Decimal
@@ -152,13 +156,15 @@ class Terms:
 
     @property
     def price_lock_share(self) -> Decimal:
-        """What it is worth that a price is kept: a put at the money over the validity, as a share of the resale price.
+        """What it costs that a price is kept: a put at the money over the validity, as a share of the resale price, for
+        those who use it.
 
         Without drift, at no interest: 2 N(s sqrt(t) / 2) - 1, for a swing s a year and t years (Brenner and
         Subrahmanyam, A Simple Formula to Compute the Implied Standard Deviation, 1988).
         """
         years = self.quote_validity_days / DAYS_PER_YEAR
-        return Decimal(repr(round(math.erf(float(self.price_swing) * math.sqrt(years / 8)), 6)))
+        put = math.erf(float(self.price_swing) * math.sqrt(years / 8))
+        return self.price_lock_used * Decimal(repr(round(put, 6)))
 
     def buyer_fee_on(self, price: Money) -> Money:
         """What the marketplace adds for the buyer on top of a price; nothing where no such fee is known of.
@@ -285,7 +291,9 @@ def _contradictions(terms: Terms) -> Iterator[tuple[str, str]]:
     if (terms.vat_scheme == "none") != (terms.vat_rate == 0):
         yield "vat_scheme", "should be none where vat_rate is 0, and only there"
     # At 1 or more the offer would fall while the estimate rises (the closed form in offer.py).
-    shares = terms.commission_share + terms.after_sale_share + terms.price_lock_share + terms.most_margin_share
+    shares = (
+        terms.commission_share + terms.after_sale_share + terms.price_lock_share + terms.most_margin_share
+    )
     longest = max(terms.holding_share(category) for category in CATEGORIES)
     if (1 + terms.vat_rate) * (shares + longest + terms.uncertainty_share) >= 1:
         yield "most_margin_share", "the shares together, with VAT on them, leave nothing to pay"

@@ -1,28 +1,36 @@
 """The offer: what is paid for a device, and why, line by line.
 
-Cost-plus, in closed form. P is the median resale price, VAT included, B what is paid, r the VAT rate, s the
-sum of all shares of P, k the reserve for uncertainty and C the costs of one unit. The VAT margin scheme
-(2006/112/EC art. 313-315) takes (P - B) r / (1 + r), so that the margin, one of the shares, is met where
-
-    P - B - (P - B) r / (1 + r) - s P - k (P - p10) - C = 0,
-    that is B = P - (1 + r) (s P + k (P - p10) + C).
-
-Shares and costs are zero or more: B never exceeds P, and the tax is never negative. Without VAT, r = 0.
+What is paid comes from the price list (valuation/price_list.py), rounded down to what the market pays out; the
+lines are those of the deal (valuation/deal.py) and add up to it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
+from types import MappingProxyType
 
-from valuation import grades, money
-from valuation.appraisal import Appraisal
+import numpy as np
+from numpy.typing import NDArray
+
+from valuation import grades, money, price_list
+from valuation.appraisal import OUTCOMES, Appraisal, Prospects
+from valuation.controls import CALM, Controls
+from valuation.deal import Deal, Firmness, Line
 from valuation.grades import Condition, Grade, Reason
+from valuation.inspection import PLACES
 from valuation.markets import Terms
 from valuation.money import Money
+from valuation.owners import Owners
+from valuation.price_list import PriceList
+from valuation.proceeds import SOLD_AS, Seller
+from valuation.rows import Mask, Rows, Whole
 
 FIRM_BASES = ("model", "family")  # what a value must rest on for a price to be promised unseen
+P10, P50, MEAN, FSD = (OUTCOMES.index(name) for name in ("p10", "p50", "mean", "fsd"))
+A_HAIR = 1e-6  # of a minor unit: less is the error of floats
 
 
 class Decision(StrEnum):
@@ -35,19 +43,13 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of an itemised offer: what is taken off the resale price is negative."""
-
-    code: str
-    label: str
-    amount: Money
-
-
-@dataclass(frozen=True, kw_only=True)
 class Offer:
     """A decision with its reasons. The lines sum to the amount; only an OFFER has any.
 
-    `grade` is the one at which the device would be sold; the amount is above zero for OFFER only.
+    `grade` is the one at which the device would be sold; the amount is above zero for OFFER only. `policy` says how the
+    amount was found; `propensity` is the density of the log of an offer that was drawn by chance, None for any other.
+    Where owners are known: the chance that the offer is taken, the margin that making it earns in the mean, taken or
+    not, in major units, and how firm it is.
     """
 
     decision: Decision
@@ -57,156 +59,191 @@ class Offer:
     reasons: tuple[Reason, ...]
     terms_version: str
     valid_days: int
+    policy: str
+    propensity: float | None = None
+    accept_probability: float | None = None
+    expected_margin: float | None = None
+    firmness: Firmness | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way:
-    """One way to sell a device: at a grade, for P = `resale` and p10 = `low`, after `work` and `parts`.
+class Decided(Rows):
+    """What was decided for n devices: the code of CAUSES, what is paid in minor units, and the grade it is sold at."""
 
-    All in minor units.
-    """
+    cause: NDArray[np.str_]
+    paid_minor: Whole
+    grade: Whole
 
-    grade: Grade
-    resale: int
-    low: int
-    work: int
-    parts: int
-    category: str
+    @property
+    def decision(self) -> list[Decision]:
+        """The decisions: (n,)."""
+        return [CAUSES[cause] for cause in self.cause]
+
+
+# Why each decision is made, the first that applies.
+CAUSES: Mapping[str, Decision] = MappingProxyType(
+    {
+        "ESTIMATE_IMPOSSIBLE": Decision.REVIEW,
+        "ESTIMATE_UNCERTAIN": Decision.REVIEW,
+        "DEVICE_UNKNOWN": Decision.REVIEW,
+        "BUYING_STOPPED": Decision.REVIEW,
+        "MARKET_FALLS": Decision.REVIEW,
+        "BELOW_MINIMUM": Decision.RECYCLE,
+        "EXPOSED": Decision.REVIEW,
+        "FOR_PARTS": Decision.OFFER,
+        "REFURBISHED": Decision.OFFER,
+    }
+)
 
 
 def decide(
-    *, appraisal: Appraisal, condition: Condition, terms: Terms, blocked: tuple[str, ...] = ()
+    *,
+    appraisal: Appraisal,
+    condition: Condition,
+    terms: Terms,
+    blocked: tuple[str, ...] = (),
+    owners: Owners | None = None,
+    controls: Controls = CALM,
+    seller: Seller = Seller.PRIVATE,
+    drawn: float | None = None,
 ) -> Offer:
     """Choose what to pay for a device, rounded down to the market's payable step.
 
-    The device goes the way that pays more: refurbished (and repaired where needed), or sold for parts; a
-    tie goes to refurbishing. REFUSE for a `blocked` one (codes of grades.RULES); REVIEW where the estimate
-    is no possible price, its fsd is above the terms' max_fsd, or it rests on less than FIRM_BASES; RECYCLE
-    where less than the minimum could be paid. A better condition and higher quantiles never pay less,
-    unless they lead to a REVIEW.
+    The device goes the way that pays more: refurbished (and repaired where needed), or sold for parts; a tie goes to
+    refurbishing. REFUSE for a `blocked` one (codes of grades.RULES); REVIEW where the estimate is no possible price,
+    its fsd is above the terms' max_fsd, it rests on less than FIRM_BASES, or the controls say so; RECYCLE where less
+    than the minimum could be paid. `drawn` is the place of exploration.drawn in the terms' range.
 
     Raises CurrencyMismatch or MarketMismatch where the appraisal is not of the terms' market.
     """
     terms.require(market=appraisal.market, currency=appraisal.currency)
-    grade = grades.sold_as(condition)
     if blocked:
-        return _offer(Decision.REFUSE, grade, grades.refusals(blocked=blocked), terms)
-    if not all(_possible(appraisal, at, terms) for at in (grade, Grade.PARTS)):
-        return _offer(Decision.REVIEW, grade, (_IMPOSSIBLE,), terms)
-    work, parts = (table[appraisal.category][condition] for table in (terms.refurbishment, terms.parts))
-    refurbished = _way(appraisal, grade, work=work, parts=parts)
-    handling = terms.parts_handling[appraisal.category]
-    for_parts = _way(appraisal, Grade.PARTS, work=handling, parts=Money(0, terms.currency))
-    way = max(refurbished, for_parts, key=lambda way: _payable(way, terms))
-    fsd = appraisal.ladder[way.grade].fsd
-    if not fsd <= terms.max_fsd:
-        return _offer(Decision.REVIEW, way.grade, (_uncertain(fsd, terms),), terms)
-    if appraisal.basis not in FIRM_BASES:
-        return _offer(Decision.REVIEW, way.grade, (_UNKNOWN,), terms)
-    return _priced(way, terms)
+        refused = _plain(Decision.REFUSE, grades.sold_as(condition), terms, price_list.COST_PLUS)
+        return replace(refused, reasons=grades.refusals(blocked=blocked))
+    prospects, columns = appraisal.prospects, np.array([PLACES[condition]])
+    listed = listing(
+        prospects=prospects, terms=terms, owners=owners, controls=controls, seller=seller, drawn=drawn
+    )
+    found = decided(listed=listed, prospects=prospects, columns=columns, terms=terms, controls=controls)
+    return written(listed=listed, found=found, prospects=prospects, columns=columns, at=0, terms=terms)
 
 
-def _priced(way: _Way, terms: Terms) -> Offer:
-    paid = money.down_to_step(_payable(way, terms), terms.payable_step.minor)
-    if paid < terms.minimum_offer.minor:
-        return _offer(Decision.RECYCLE, way.grade, (_below_minimum(terms),), terms)
-    reason = _FOR_PARTS if way.grade == Grade.PARTS else _REFURBISHED
-    return _offer(Decision.OFFER, way.grade, (reason,), terms, paid, _lines(way, paid, terms))
-
-
-def _offer(
-    decision: Decision,
-    grade: Grade,
-    reasons: tuple[Reason, ...],
+def listing(
+    *,
+    prospects: Prospects,
     terms: Terms,
-    paid: int = 0,
-    lines: tuple[Line, ...] = (),
+    owners: Owners | None = None,
+    controls: Controls = CALM,
+    seller: Seller = Seller.PRIVATE,
+    drawn: float | None = None,
+) -> PriceList:
+    """Draw up the price list of devices whose estimates may be no possible prices: those count as nothing."""
+    listed = price_list.draw_up(
+        prospects=_finite(prospects), terms=terms, owners=owners, controls=controls, seller=seller
+    )
+    if drawn is None:
+        return listed
+    return listed.drawn(at=drawn, within=float(terms.explored_within))
+
+
+def decided(
+    *, listed: PriceList, prospects: Prospects, columns: Whole, terms: Terms, controls: Controls = CALM
+) -> Decided:
+    """Decide for n devices, each in the condition of its column of the price list (n,)."""
+    rows = np.arange(len(prospects))
+    step, digits = terms.payable_step.minor, money.digits(terms.currency)
+    sought = listed.sought[rows, columns] * 10**digits
+    paid = (np.floor((sought + A_HAIR) / step) * step).astype(np.int64)
+    grade = listed.proceeds.grade[rows, columns]
+    applies = {
+        "ESTIMATE_IMPOSSIBLE": ~_possible(prospects, SOLD_AS[columns], terms),
+        "ESTIMATE_UNCERTAIN": ~(prospects.today[rows, grade, FSD] <= terms.max_fsd),
+        "DEVICE_UNKNOWN": ~np.isin(prospects.basis, FIRM_BASES),
+        "BUYING_STOPPED": np.full(len(rows), controls.stopped),
+        "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
+        "BELOW_MINIMUM": paid < terms.minimum_offer.minor,
+        "EXPOSED": paid + controls.exposed > terms.exposure_cap.minor,
+        "FOR_PARTS": grade == Grade.PARTS,
+    }
+    cause = np.select(list(applies.values()), list(applies), default="REFURBISHED")
+    offered = np.isin(cause, [name for name, decision in CAUSES.items() if decision == Decision.OFFER])
+    return Decided(cause=cause, paid_minor=np.where(offered, paid, 0), grade=grade)
+
+
+def _possible(prospects: Prospects, grade: Whole, terms: Terms) -> Mask:
+    """Whether p10, p50 and mean are ordered prices up to the market's ceiling, at this grade and for parts: (n,).
+
+    False for NaN.
+    """
+    most, rows = float(terms.resale_ceiling.amount), np.arange(len(prospects))
+    possible = np.ones(len(prospects), dtype=bool)
+    for ladder, at in product((prospects.today, prospects.later), (grade, 0 * grade + int(Grade.PARTS))):
+        p10, p50, mean = ladder[rows, at][:, [P10, P50, MEAN]].T
+        possible &= (p10 > 0) & (p10 <= p50) & (p50 <= most) & (mean > 0) & (mean <= most)
+    return possible
+
+
+def _finite(prospects: Prospects) -> Prospects:
+    today, later = (
+        np.nan_to_num(ladder, posinf=0.0, neginf=0.0) for ladder in (prospects.today, prospects.later)
+    )
+    return replace(prospects, today=today, later=later)
+
+
+def written(
+    *, listed: PriceList, found: Decided, prospects: Prospects, columns: Whole, at: int, terms: Terms
 ) -> Offer:
+    """Write the offer for the device of row `at`, with its lines and reasons."""
+    cause, grade, column = str(found.cause[at]), Grade(found.grade[at]), int(columns[at])
+    reason = _reason(cause, float(prospects.today[at, grade, FSD]), terms)
+    plain = replace(_plain(CAUSES[cause], grade, terms, listed.policy), reasons=(reason,))
+    if plain.decision != Decision.OFFER:
+        return plain
+    paid, propensity = int(found.paid_minor[at]), listed.propensity
+    offered = replace(
+        plain,
+        amount=Money(paid, terms.currency),
+        propensity=None if propensity is None else float(propensity[at, column]),
+    )
+    deal = Deal(listed=listed, at=at, column=column, paid=offered.amount)
+    if listed.bargain is None:
+        return replace(offered, lines=deal.lines())
+    amount = float(offered.amount.amount)
+    return replace(
+        offered,
+        lines=deal.lines(),
+        accept_probability=deal.accepted(amount),
+        expected_margin=deal.margin(amount),
+        firmness=deal.firmness(),
+    )
+
+
+def _plain(decision: Decision, grade: Grade, terms: Terms, policy: str) -> Offer:
+    """An offer of nothing."""
     return Offer(
         decision=decision,
-        amount=Money(paid, terms.currency),
+        amount=Money(0, terms.currency),
         grade=grade,
-        lines=lines,
-        reasons=reasons,
+        lines=(),
+        reasons=(),
         terms_version=terms.version,
         valid_days=terms.quote_validity_days,
+        policy=policy,
     )
 
 
-def _possible(appraisal: Appraisal, grade: Grade, terms: Terms) -> bool:
-    """Whether p10 and p50 are ordered prices up to the market's ceiling; false for NaN."""
-    value = appraisal.ladder[grade]
-    return 0 < value.p10 <= value.p50 <= float(terms.resale_ceiling.amount)
-
-
-def _way(appraisal: Appraisal, grade: Grade, *, work: Money, parts: Money) -> _Way:
-    value = appraisal.ladder[grade]
-    return _Way(
-        grade=grade,
-        resale=money.nearest_minor(value.p50, appraisal.currency),
-        low=money.nearest_minor(value.p10, appraisal.currency),
-        work=work.minor,
-        parts=parts.minor,
-        category=appraisal.category,
-    )
-
-
-def _deductions(way: _Way, terms: Terms) -> list[tuple[str, str, Decimal]]:
-    """What is taken off the resale price besides the tax: code, label and exact minor units, in order."""
-    resale, category = Decimal(way.resale), way.category
-    return [
-        ("COMMISSION", "Marketplace commission", terms.commission_share * resale),
-        ("REFURBISHMENT", "Refurbishment and repair", Decimal(way.work)),
-        ("PARTS", "Spare parts", Decimal(way.parts)),
-        ("SHIPPING", "Shipping, both ways", Decimal(terms.shipping[category].minor)),
-        ("RETURNS_WARRANTY", "Returns and warranty", terms.after_sale_share * resale),
-        ("HOLDING", "Holding it until it sells", terms.holding_share(category) * resale),
-        ("PRICE_LOCK", "Keeping this price for you", terms.price_lock_share * resale),
-        ("PAYMENT", "Paying you", Decimal(terms.payment_fee.minor)),
-        ("UNCERTAINTY", "Uncertain resale price", terms.uncertainty_share * (way.resale - way.low)),
-        ("MARGIN", "Margin", terms.margin_share * resale),
-    ]
-
-
-def _payable(way: _Way, terms: Terms) -> Decimal:
-    """B of the closed form, exact, in minor units; below zero where the costs exceed the resale price."""
-    return way.resale - (1 + terms.vat_rate) * sum(amount for _, _, amount in _deductions(way, terms))
-
-
-def _lines(way: _Way, paid: int, terms: Terms) -> tuple[Line, ...]:
-    """The resale price, what is taken off it to the nearest minor unit, and what rounding leaves over."""
-    vat = (way.resale - paid) * terms.vat_rate / (1 + terms.vat_rate)
-    taken = [*_deductions(way, terms), ("VAT_ON_MARGIN", "VAT on the margin", vat)]
-    minors = [("RESALE", "Expected resale price", way.resale)]
-    minors += [(code, label, -money.nearest_whole(amount)) for code, label, amount in taken]
-    minors.append(("ROUNDING", "Rounding to what is paid", paid - sum(minor for _, _, minor in minors)))
-    return tuple(
-        Line(code=code, label=label, amount=Money(minor, terms.currency)) for code, label, minor in minors
-    )
-
-
-_REFURBISHED = Reason(
-    code="REFURBISHED", sentence="It is refurbished, repaired where needed, and sold again."
-)
-_FOR_PARTS = Reason(code="FOR_PARTS", sentence="It is sold for parts: that brings more than refurbishing it.")
-_UNKNOWN = Reason(
-    code="DEVICE_UNKNOWN",
-    sentence="Too few devices like it were sold to promise a price: a person looks at it.",
-)
-_IMPOSSIBLE = Reason(
-    code="ESTIMATE_IMPOSSIBLE", sentence="The estimate is no possible price: a person looks at it."
-)
-
-
-def _uncertain(fsd: float, terms: Terms) -> Reason:
-    sentence = (
-        f"The estimate is too uncertain ({fsd:.0%}, at most {terms.max_fsd:.0%}): a person looks at it."
-    )
-    return Reason(code="ESTIMATE_UNCERTAIN", sentence=sentence)
-
-
-def _below_minimum(terms: Terms) -> Reason:
-    sentence = (
-        f"After all costs less than {terms.minimum_offer} would be left to pay: it can be recycled free."
-    )
-    return Reason(code="BELOW_MINIMUM", sentence=sentence)
+def _reason(cause: str, fsd: float, terms: Terms) -> Reason:
+    sentences = {
+        "ESTIMATE_IMPOSSIBLE": "The estimate is no possible price: a person looks at it.",
+        "ESTIMATE_UNCERTAIN": f"The estimate is too uncertain ({fsd:.0%}, at most {terms.max_fsd:.0%}): a person "
+        "looks at it.",
+        "DEVICE_UNKNOWN": "Too few devices like it were sold to promise a price: a person looks at it.",
+        "BUYING_STOPPED": "No price is promised at the moment: a person looks at it.",
+        "MARKET_FALLS": "Prices fall too fast to promise one: a person looks at it.",
+        "EXPOSED": "Many such devices are on their way already: a person looks at it.",
+        "BELOW_MINIMUM": f"After all costs less than {terms.minimum_offer} would be left to pay: it can be recycled "
+        "free.",
+        "FOR_PARTS": "It is sold for parts: that brings more than refurbishing it.",
+        "REFURBISHED": "It is refurbished, repaired where needed, and sold again.",
+    }
+    return Reason(code=cause, sentence=sentences[cause])

@@ -20,16 +20,19 @@ import numpy as np
 import polars as pl
 
 from valuation import features, ledger, resale
+from valuation.acceptance import Acceptance
 from valuation.anchor import Anchor
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
 from valuation.hedonic import Block, Hedonic
+from valuation.inspection import Inspection
 from valuation.ledger import Attribute
+from valuation.owners import Owners
 from valuation.spread import Spread
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
-TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, GOLDEN = (
+TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN = (
     "trees.json",
     "model.json",
     "equation.parquet",
@@ -38,9 +41,10 @@ TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, GOLDEN = (
     "grids.parquet",
     "devices.parquet",
     "past.parquet",
+    "owners.json",
     "golden.parquet",
 )
-FILES = (TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, GOLDEN)
+FILES = (TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN)
 GOLDEN_ROWS = 60
 LARGEST_FILE_BYTES = 256 * 2**20
 
@@ -59,6 +63,7 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
         GRIDS: _parquet(pl.DataFrame(grids)),
         DEVICES: _parquet(appraiser.devices),
         PAST: _parquet(appraiser.past),
+        OWNERS: _json(_written(appraiser.owners)),
         GOLDEN: _parquet(_golden(appraiser)),
     }
     for name, content in contents.items():
@@ -89,6 +94,29 @@ def _model(appraiser: Appraiser) -> dict[str, Any]:
         "folds": dict(sorted(location.anchor.folds.items())),
         "centres": dict(appraiser.centres),
     }
+
+
+def _written(owners: Owners | None) -> dict[str, Any] | None:
+    """What is known of owners, in what JSON has."""
+    if owners is None:
+        return None
+    inspection = owners.inspection
+    chances = {category: table.tolist() for category, table in sorted(inspection.chances.items())}
+    return {
+        "acceptance": asdict(owners.acceptance),
+        "inspection": {**asdict(inspection), "chances": chances, "kept": inspection.kept.tolist()},
+    }
+
+
+def _owners(told: dict[str, Any] | None) -> Owners | None:
+    """The inverse of _written."""
+    if told is None:
+        return None
+    chances = {category: np.array(table) for category, table in told["inspection"]["chances"].items()}
+    tables = {"chances": chances, "kept": np.array(told["inspection"]["kept"])}
+    return Owners(
+        acceptance=Acceptance(**told["acceptance"]), inspection=Inspection(**told["inspection"] | tables)
+    )
 
 
 def _blocks(equation: Hedonic) -> list[dict[str, Any]]:
@@ -251,6 +279,7 @@ def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraise
         devices=pl.read_parquet(contents[DEVICES]),
         past=pl.read_parquet(contents[PAST]),
         centres=model["centres"],
+        owners=_owners(json.loads(contents[OWNERS])),
         as_of=date.fromisoformat(manifest["as_of"]),
         simulated=bool(manifest["simulated"]),
         card=manifest["card"],

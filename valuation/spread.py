@@ -33,7 +33,6 @@ SALES, KIND, STRANGE = "sales", "kind", "strange"
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 LEVELS = (*QUANTILES, 0.16, 0.84)
-OUTCOMES = (*(f"p{round(100 * q):02d}" for q in QUANTILES), "mean", "fsd")
 USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from valuation import ledger, package
+from valuation.appraisal import OUTCOMES
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.grades import Grade
-from valuation.spread import OUTCOMES
 
 TOLERANCE = 1e-6  # relative: the same trees on another machine
 LONGEST_COMPLAINT = 500  # characters

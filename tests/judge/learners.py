@@ -23,7 +23,7 @@ from tests.judge.peers import Booster, Value
 from training import backtest, baselines, fitting
 from training.backtest import Window
 from training.baselines import Baseline
-from valuation.spread import OUTCOMES
+from valuation.appraisal import OUTCOMES
 
 Floats = NDArray[np.float64]
 Learner = Callable[[Case], pl.DataFrame]

@@ -12,7 +12,7 @@ import pytest
 from training import fitting
 from training.fitting import TooFewSalesError
 from valuation import package
-from valuation.spread import OUTCOMES
+from valuation.appraisal import OUTCOMES
 
 STRANGE = {"brand": pl.lit("Zq ") + pl.col("brand"), "model": pl.lit("Foo ") + pl.col("model")}
 EVERY_OTHER = pl.int_range(pl.len()) % 2 == 0

@@ -8,8 +8,9 @@ import pytest
 
 from training import calibration
 from valuation import spread
+from valuation.appraisal import OUTCOMES
 from valuation.encoding import Encoded
-from valuation.spread import GRID, OUTCOMES
+from valuation.spread import GRID
 
 N = 6_000
 

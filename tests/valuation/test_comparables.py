@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from valuation import comparables
-from valuation.appraiser import Appraiser
+from valuation.appraiser import FORECAST_DAYS, Appraiser
 from valuation.grades import Grade
 
 
@@ -60,7 +60,7 @@ def test_a_model_without_sales_is_compared_with_its_brand(appraiser: Appraiser, 
 
 def test_what_is_further_ahead_is_less_sure(appraiser: Appraiser, ask) -> None:
     now = appraiser.appraise_one(**ask).value
-    ahead = appraiser.forecast(**ask)
+    ahead = appraiser.outlook(**ask, days=FORECAST_DAYS).forecast
     assert list(ahead) == [30, 60, 90]
     assert now.fsd < ahead[30].fsd < ahead[60].fsd < ahead[90].fsd
 

@@ -24,7 +24,7 @@ PUBLISHED = Path(__file__).parents[1] / "published" / "vat_margin_scheme.csv"
 WORKED_SUMS = tuple(csv.DictReader(PUBLISHED.read_text(encoding="utf-8").splitlines()))
 ONE_EURO_IN = {"EUR": 1.0, "GBP": 0.87, "USD": 1.1, "PLN": 4.3, "SEK": 11.3}
 CODES = [
-    *("RESALE", "COMMISSION", "REFURBISHMENT", "PARTS", "SHIPPING", "RETURNS_WARRANTY", "HOLDING"),
+    *("RESALE", "COMMISSION", "REFURBISHMENT", "PARTS", "SHIPPING", "RETURNS", "WARRANTY", "HOLDING"),
     *("PRICE_LOCK", "PAYMENT", "UNCERTAINTY", "MARGIN", "VAT_ON_MARGIN", "ROUNDING"),
 ]
 
@@ -141,14 +141,13 @@ def test_a_higher_ladder_never_pays_less(random_offers):
         assert paid == sorted(paid)
 
 
-@pytest.mark.parametrize("quantile", ["p10", "p50"])
-def test_a_higher_quantile_never_pays_less(random_offers, quantile):
+@pytest.mark.parametrize("told", ["p05", "p10", "mean"])
+def test_a_higher_quantile_or_mean_never_pays_less(random_offers, told):
     for appraised, condition, _ in random_offers[:2000]:
         certain = {grade: replace(v, fsd=0.1) for grade, v in appraised.ladder.items()}
         raised = {
             grade: replace(
-                v,
-                **{quantile: min(getattr(v, quantile) * 1.02, v.p50 * 1.02 if quantile == "p50" else v.p50)},
+                v, **{told: v.mean * 1.02 if told == "mean" else min(getattr(v, told) * 1.02, v.p50)}
             )
             for grade, v in certain.items()
         }
@@ -175,8 +174,10 @@ def plain_terms(*, vat_rate, commission_share, margin_share, costs):
         payment_fee=Money.parse(costs, "EUR"),
         returns_share=nothing,
         warranty_share=nothing,
-        holding_share_per_day=nothing,
-        price_lock_share=nothing,
+        capital_share_per_day=nothing,
+        price_swing=nothing,
+        least_margin_share=nothing,
+        most_margin_share=Decimal("0.5"),
         uncertainty_share=nothing,
         refurbishment={"smartphone": dict.fromkeys(Condition, Money(0, "EUR"))},
         parts={"smartphone": dict.fromkeys(Condition, Money(0, "EUR"))},
@@ -200,8 +201,10 @@ def test_the_vat_margin_scheme_matches_the_sums_worked_by_hand(row):
 
 
 def test_an_itemised_offer_adds_up_as_worked_by_hand():
-    """FR, 2024: (0.10 + 0.025 + 0.015 + 25 x 0.0007 + 0.01 + 0.12) x 300 = 86.25; 0.15 x (300 - 253.20) = 7.02;
-    18 + 10 + 0.35 = 28.35; 300 - 1.20 x 121.62 = 154.056, down to 154; (300 - 154) / 6 = 24.33."""
+    """FR, 2024. The price lock: a quarter of a put at the money, 2 N(0.10 sqrt(21 / 365.25) / 2) - 1 = 0.009566, is
+    0.0023915 of the price. (0.10 + 0.025 + 0.015 + 35 x 0.00014 + 0.0023915 + 0.12) x 300 = 80.18745;
+    0.15 x (300 - 253.20) = 7.02; 18 + 10 + 0.35 = 28.35; 300 - 1.20 x 115.55745 = 161.331, down to 161;
+    (300 - 161) / 6 = 23.17."""
     made = decide(appraisal(100, 250, 300, 320, 340, 400))
     assert {line.code: line.amount.amount for line in made.lines} == {
         "RESALE": "300.00",
@@ -209,25 +212,26 @@ def test_an_itemised_offer_adds_up_as_worked_by_hand():
         "REFURBISHMENT": "-18.00",
         "PARTS": "0.00",
         "SHIPPING": "-10.00",
-        "RETURNS_WARRANTY": "-12.00",
-        "HOLDING": "-5.25",
-        "PRICE_LOCK": "-3.00",
+        "RETURNS": "-7.50",
+        "WARRANTY": "-4.50",
+        "HOLDING": "-1.47",
+        "PRICE_LOCK": "-0.72",
         "PAYMENT": "-0.35",
         "UNCERTAINTY": "-7.02",
         "MARGIN": "-36.00",
-        "VAT_ON_MARGIN": "-24.33",
-        "ROUNDING": "-0.05",
+        "VAT_ON_MARGIN": "-23.17",
+        "ROUNDING": "-0.27",
     }
-    assert (made.decision, str(made.amount), made.grade) == (Decision.OFFER, "154.00 EUR", Grade.GOOD)
+    assert (made.decision, str(made.amount), made.grade) == (Decision.OFFER, "161.00 EUR", Grade.GOOD)
 
 
 def test_a_cracked_device_pays_for_its_spare_parts_as_worked_by_hand():
-    """FR, 2024: 0.2875 x 500 = 143.75; 0.15 x (500 - 422) = 11.70; 27 work + 78 parts + 10 + 0.35 = 115.35;
-    500 - 1.20 x 270.80 = 175.04, down to 175."""
+    """FR, 2024: 0.2672915 x 500 = 133.64575; 0.15 x (500 - 422) = 11.70; 27 work + 78 parts + 10 + 0.35 = 115.35;
+    500 - 1.20 x 260.69575 = 187.165, down to 187."""
     made = decide(appraisal(100, 500, 520, 540, 560, 600), Condition.FUNCTIONAL_CRACKED)
     lines = {line.code: line.amount.amount for line in made.lines}
     assert (lines["REFURBISHMENT"], lines["PARTS"]) == ("-27.00", "-78.00")
-    assert (str(made.amount), made.grade) == ("175.00 EUR", Grade.FAIR)
+    assert (str(made.amount), made.grade) == ("187.00 EUR", Grade.FAIR)
 
 
 def test_a_device_that_is_sold_for_parts_needs_none():
@@ -246,8 +250,8 @@ def test_it_does_not_matter_whether_a_cost_is_work_or_parts(market, category, co
     work, parts = terms.refurbishment[category][condition], terms.parts[category][condition]
     as_work = replace(
         terms,
-        refurbishment={category: {condition: work + parts}},
-        parts={category: {condition: Money(0, terms.currency)}},
+        refurbishment={category: terms.refurbishment[category] | {condition: work + parts}},
+        parts={category: terms.parts[category] | {condition: Money(0, terms.currency)}},
     )
     assert decide(device, condition).amount == decide(device, condition, terms=as_work).amount
 
@@ -286,8 +290,8 @@ def test_a_device_worth_less_than_its_costs_is_recycled_for_nothing():
 
 
 def test_a_device_just_below_the_minimum_is_recycled_and_just_above_it_is_paid():
-    terms = replace(terms_of(), minimum_offer=Money.parse("154", "EUR"))
-    dearer = replace(terms_of(), minimum_offer=Money.parse("155", "EUR"))
+    terms = replace(terms_of(), minimum_offer=Money.parse("161", "EUR"))
+    dearer = replace(terms_of(), minimum_offer=Money.parse("162", "EUR"))
     device = appraisal(100, 250, 300, 320, 340, 400)
     assert decide(device, terms=terms).decision == Decision.OFFER
     assert decide(device, terms=dearer).decision == Decision.RECYCLE

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from valuation import features, ledger, vocabulary
+from valuation.appraisal import OUTCOMES
 from valuation.appraiser import Appraiser
 from valuation.grades import Grade
-from valuation.spread import OUTCOMES
 
 N = 10_000
 QUANTILES = slice(0, 7)

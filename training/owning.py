@@ -1,0 +1,213 @@
+"""Learns the owners from quotes: which offers they take and what is found; and checks it on later quotes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from training import accepting, inspecting
+from training.accepting import TooFewQuotesError
+from training.inspecting import TooFewInspectionsError
+from training.measures import calibration_error
+from valuation import ledger, price_list
+from valuation.acceptance import Acceptance
+from valuation.appraiser import Appraiser
+from valuation.owners import Owners
+from valuation.rows import Floats, Mask
+
+HELD_SHARE = 0.25  # of the drawn quotes, the latest: acceptance is checked on them
+FEWEST_HELD = 50
+WORSE_SE = 2.0  # standard errors of a mean log loss by which another must be better to be believed
+_SEEN = ("condition", "market", "category", "brand")
+_ROUNDS = 100
+_CHALLENGER = {
+    "objective": "binary",
+    "num_leaves": 7,
+    "min_data_in_leaf": 50,
+    "learning_rate": 0.05,
+    "monotone_constraints": [1, 0, *(0 for _ in _SEEN)],
+    "num_threads": 1,
+    "deterministic": True,
+    "verbose": -1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How well acceptance told `n` drawn offers later than those it learned from: mean log losses, beside that of a
+    monotone LightGBM (`challenger`) and of one chance for all (`constant`), and the expected calibration error.
+    """
+
+    n: int
+    log_loss: float
+    challenger: float
+    constant: float
+    calibration_error: float
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether offers may rest on it."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What was learned of the owners: nothing, for some `reasons`, or who they are; and its check, where there was one."""
+
+    owners: Owners | None
+    check: Check | None
+    reasons: tuple[str, ...]
+    quotes: int
+
+    @property
+    def policy(self) -> str:
+        """How offers are made by who learned this."""
+        return price_list.COST_PLUS if self.owners is None else price_list.BY_MARGIN
+
+    def to_json(self) -> dict[str, Any]:
+        """For the card of an appraiser."""
+        drawn = self.owners and self.owners.acceptance.quotes
+        inspected = self.owners and self.owners.inspection.quotes
+        return {
+            "policy": self.policy,
+            "reasons": list(self.reasons),
+            "quotes": self.quotes,
+            "drawn": drawn,
+            "inspected": inspected,
+            "check_out_of_time": self.check and asdict(self.check),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Quotes as they are learned from, row by row (n,): features of the devices with their condition, the quotes, and
+    what each device would bring flawless.
+    """
+
+    owners: pl.DataFrame
+    quotes: pl.DataFrame
+    flawless: Floats
+
+    def at(self, rows: Mask) -> Asked:
+        """Some of them."""
+        kept = pl.Series(rows)
+        return Asked(
+            owners=self.owners.filter(kept), quotes=self.quotes.filter(kept), flawless=self.flawless[rows]
+        )
+
+
+def asked(*, quotes: pl.DataFrame, appraiser: Appraiser) -> Asked:
+    """Value the devices of good rows of QUOTES as they would be flawless; those in other currencies are left out."""
+    known = quotes.filter(pl.col("currency").is_in(appraiser.currencies)).sort("quoted_at", "quote_id")
+    devices = known.with_columns(on=pl.col("quoted_at").dt.date(), grade=pl.lit("EXCELLENT"))
+    absent = [c for c in ledger.DEVICES.columns if c.name not in devices.columns]
+    told = devices.with_columns(pl.lit(None, ledger.DTYPES[c.kind]).alias(c.name) for c in absent)
+    return Asked(
+        owners=appraiser.features(devices=told).with_columns(known["condition"]),
+        quotes=known,
+        flawless=appraiser.appraise(devices=told)["p50"].to_numpy(),
+    )
+
+
+def learn(*, quotes: pl.DataFrame, appraiser: Appraiser) -> Lesson:
+    """Learn the owners from good rows of QUOTES, if there are enough that were drawn, and later ones agree."""
+    told = asked(quotes=quotes, appraiser=appraiser)
+    try:
+        owners = fit(told)
+        check = checked(told)
+    except (TooFewQuotesError, TooFewInspectionsError) as few:
+        return Lesson(owners=None, check=None, reasons=(str(few),), quotes=quotes.height)
+    kept = owners if check.passed else None
+    return Lesson(owners=kept, check=check, reasons=check.reasons, quotes=quotes.height)
+
+
+def fit(told: Asked) -> Owners:
+    """Learn from all of them. Raises TooFewQuotesError, TooFewInspectionsError."""
+    acceptance = accepting.fit(owners=told.owners, quotes=told.quotes, flawless=told.flawless)
+    inspection = inspecting.fit(
+        owners=told.owners, quotes=told.quotes, flawless=told.flawless, acceptance=acceptance
+    )
+    return Owners(acceptance=acceptance, inspection=inspection)
+
+
+def checked(told: Asked) -> Check:
+    """Learn from the earlier drawn quotes and tell the later ones. Raises TooFewQuotesError."""
+    drawn = told.at(accepting.answered(told.quotes).to_numpy())
+    held = int(len(drawn.flawless) * HELD_SHARE)
+    if held < FEWEST_HELD:
+        raise TooFewQuotesError(
+            f"Of {len(drawn.flawless)} answered offers drawn by chance, the last {held} would check what the others "
+            f"teach: {FEWEST_HELD} are needed. Let offers be drawn for longer, or pay by cost."
+        )
+    late = np.arange(len(drawn.flawless)) >= len(drawn.flawless) - held
+    earlier, later = drawn.at(~late), drawn.at(late)
+    taken = later.quotes["accepted"].cast(pl.Float64).to_numpy()
+    own = _told(accepting.fit(owners=earlier.owners, quotes=earlier.quotes, flawless=earlier.flawless), later)
+    rate = float(earlier.quotes["accepted"].mean())  # type: ignore[arg-type]
+    losses = {
+        "own": _log_loss(own, taken),
+        "challenger": _log_loss(_challenger(earlier, later), taken),
+        "constant": _log_loss(np.full(held, rate), taken),
+    }
+    return Check(
+        n=held,
+        log_loss=float(losses["own"].mean()),
+        challenger=float(losses["challenger"].mean()),
+        constant=float(losses["constant"].mean()),
+        calibration_error=calibration_error(told=own, happened=taken),
+        reasons=tuple(_reasons(losses)),
+    )
+
+
+def _told(acceptance: Acceptance, asked: Asked) -> Floats:
+    least = acceptance.least(owners=asked.owners, flawless=asked.flawless)
+    return acceptance.probability(offer=asked.quotes["offer"].to_numpy(), least=least)
+
+
+def _log_loss(told: Floats, taken: Floats) -> Floats:
+    chance = told.clip(1e-6, 1 - 1e-6)
+    return np.asarray(-np.log(np.where(taken > 0, chance, 1 - chance)))
+
+
+def _reasons(losses: dict[str, Floats]) -> list[str]:
+    """Say who is better than what was learned, by more than chance."""
+    found = []
+    for name, words in (("constant", "one chance for all"), ("challenger", "a monotone LightGBM")):
+        worse = losses["own"] - losses[name]
+        error = worse.std() / np.sqrt(len(worse))
+        if worse.mean() > WORSE_SE * error:
+            found.append(
+                f"Of {len(worse)} later drawn offers, {words} tells better which were taken (log loss lower by "
+                f"{worse.mean():.4f}, standard error {error:.4f}): offers are made by cost until more were drawn."
+            )
+    return found
+
+
+def _challenger(earlier: Asked, later: Asked) -> Floats:
+    """Tell the later offers by trees that never fall with the offer: (held,)."""
+    words = {name: sorted(set(earlier.owners[name].drop_nulls())) for name in _SEEN}
+    data = lgb.Dataset(
+        _matrix(earlier, words),
+        earlier.quotes["accepted"].cast(pl.Int8).to_numpy(),
+        categorical_feature=list(range(2, 2 + len(_SEEN))),
+    )
+    found = lgb.train(_CHALLENGER, data, num_boost_round=_ROUNDS)
+    return np.asarray(found.predict(_matrix(later, words)))
+
+
+def _matrix(told: Asked, words: dict[str, list[str]]) -> NDArray[np.float64]:
+    """The log of the offer over the flawless value, the age, and a code for each word: (n, 6)."""
+    codes = [
+        told.owners[name].replace_strict(
+            {word: code for code, word in enumerate(words[name])}, default=-1, return_dtype=pl.Float64
+        )
+        for name in _SEEN
+    ]
+    ratio = np.log(told.quotes["offer"].to_numpy() / told.flawless)
+    return np.column_stack([ratio, told.owners["age_years"].to_numpy(), *(code.to_numpy() for code in codes)])

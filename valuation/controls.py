@@ -1,0 +1,29 @@
+"""Controls: what an operator, or the last cohort of resales, holds against offers in a market."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """`stopped`: nothing is offered unseen. `realised_share` is what the last matured cohort of devices brought, of
+    what was predicted; `index_change` how far the market moved in the last four weeks, as a share; `exposed` what was
+    offered for this model and may still be taken, in minor units.
+
+    Learned from Zillow Offers' loss of 2021: what sold for less than predicted, and a market that falls, are taken off
+    the next offers; what they rise is not added.
+    """
+
+    stopped: bool = False
+    realised_share: float = 1.0
+    index_change: float = 0.0
+    exposed: int = 0
+
+    @property
+    def reserve_share(self) -> float:
+        """What is kept back of the resale price."""
+        return max(0.0, 1 - self.realised_share) + max(0.0, -self.index_change)
+
+
+CALM = Controls()

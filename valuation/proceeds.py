@@ -1,0 +1,183 @@
+"""Proceeds: what a device brings net that was bought, in whatever condition it is, line by line.
+
+P is the resale price on the day when the device will be sold, B what was paid. Under the VAT margin scheme (2006/112/EC
+art. 313-315) the tax of one device is r / (1 + r) of what P exceeds B by, and a loss gives nothing back, so that
+
+    E[tax] = r / (1 + r) (E[P] - B + E[max(B - P, 0)]),
+
+where the last mean, a put, needs the distribution of P. What is bought from a business with an invoice is taxed by the
+normal scheme: the tax paid on B is deducted, also from a loss, and there is no put. Without VAT, r = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property, partial
+
+import numpy as np
+
+from valuation import grades
+from valuation.appraisal import OUTCOMES, QUANTILES, Prospects
+from valuation.controls import CALM, Controls
+from valuation.grades import Condition, Grade
+from valuation.markets import Terms
+from valuation.money import Money
+from valuation.rows import Floats, Mask, Rows, Whole
+
+MEAN, LOW = OUTCOMES.index("mean"), OUTCOMES.index("p10")
+_BOUNDS = np.array([0.0, *(np.array(QUANTILES[1:]) + np.array(QUANTILES[:-1])) / 2, 1.0])
+WEIGHTS = np.diff(_BOUNDS)  # of the quantiles, each standing for the prices that are nearest to it
+SOLD_AS = np.array([grades.sold_as(condition) for condition in Condition], dtype=np.int64)
+TURNS = 30  # of the fixed point of payable: each leaves at most a quarter of the error
+
+
+class Seller(StrEnum):
+    """Who sells a device to us: for a BUSINESS with an invoice the normal scheme of VAT holds."""
+
+    PRIVATE = "PRIVATE"
+    BUSINESS = "BUSINESS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proceeds(Rows):
+    """Devices (n,) in each condition (n, 6), amounts in major units; a bargain.Proceeds.
+
+    `grade` at which each is sold, `resale`, the mean price today, `price`, that on the day when it will be sold, and
+    `points`, its quantiles; `deductions` from the resale price besides tax, by the code of their line, in order. `vat`
+    is the tax on a margin, as a share of it; `refunded` where a loss gives it back.
+    """
+
+    grade: Whole
+    resale: Floats
+    price: Floats
+    points: Floats
+    deductions: dict[str, Floats]
+    vat: float
+    refunded: bool
+
+    @cached_property
+    def net(self) -> Floats:
+        """What is left before tax and what is paid: (n, 6)."""
+        return np.asarray(self.resale - sum(self.deductions.values()))
+
+    def tax(self, paid: Floats) -> Floats:
+        """The mean tax where so much was paid: (n, 6, k)."""
+        return np.asarray(self.vat * (self.price[:, :, None] - paid + self._put(paid)))
+
+    def earned(self, paid: Floats) -> Floats:
+        """The mean of what is left of the resale where so much was paid: (n, 6, k)."""
+        return np.asarray(self.net[:, :, None] - self.tax(paid) - paid)
+
+    def payable(self, margin_share: float) -> Floats:
+        """What can be paid such that this share of the price is left in the mean: (n, 6), below zero where nothing."""
+        most = self.net - margin_share * self.price - self.vat * self.price
+        paid = most / (1 - self.vat)
+        if self.vat == 0 or (paid <= self.points[..., 0]).all():
+            return np.asarray(paid)
+        for _ in range(TURNS):
+            paid = (most - self.vat * self._put(paid[:, :, None])[:, :, 0]) / (1 - self.vat)
+        return np.asarray(paid)
+
+    def _put(self, paid: Floats) -> Floats:
+        """The mean of how far the price stays below what was paid, nothing where a loss is refunded: (n, 6, k)."""
+        if self.refunded or self.vat == 0 or (paid <= self.points[..., :1]).all():
+            return np.zeros_like(paid)
+        short = np.zeros(np.broadcast_shapes(paid.shape, (*self.price.shape, 1)))
+        for weight, point in zip(WEIGHTS, np.moveaxis(self.points, 2, 0), strict=True):
+            short += weight * np.maximum(paid - point[:, :, None], 0)
+        return short
+
+
+def of(
+    *,
+    prospects: Prospects,
+    terms: Terms,
+    controls: Controls = CALM,
+    seller: Seller = Seller.PRIVATE,
+    usual_uncertainty: float = 0.0,
+) -> Proceeds:
+    """Tell what devices bring in each condition, each refurbished, and repaired where needed, or sold for parts.
+
+    It goes the way for which more can be paid; a tie goes to refurbishing. Of later prices only a fall counts. What p10
+    lies below the mean price is held against a device beyond a share of `usual_uncertainty` of that.
+    """
+    work, spare, handling = (
+        _by_condition(table, prospects.category.tolist())
+        for table in (terms.refurbishment, terms.parts, _alike(terms.parts_handling))
+    )
+    way = partial(
+        _way,
+        prospects=prospects,
+        terms=terms,
+        controls=controls,
+        refunded=seller == Seller.BUSINESS,
+        usual=usual_uncertainty,
+    )
+    refurbished = way(grade=SOLD_AS, work=work, spare=spare)
+    for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare)
+    margin = float(terms.margin_share)
+    chosen = for_parts.payable(margin) > refurbished.payable(margin)
+    return _either(chosen, for_parts, refurbished)
+
+
+def _way(
+    *,
+    grade: Whole,
+    work: Floats,
+    spare: Floats,
+    prospects: Prospects,
+    terms: Terms,
+    controls: Controls,
+    refunded: bool,
+    usual: float,
+) -> Proceeds:
+    today, later = prospects.today[:, grade], np.minimum(prospects.later, prospects.today)[:, grade]
+    resale, price = today[..., MEAN], later[..., MEAN]
+    unsure = float(terms.uncertainty_share) * ((1 - usual) * price - later[..., LOW]).clip(0)
+    days = terms.days_to_arrive + np.array([terms.days_to_sell[name] for name in prospects.category])
+    capital = float(terms.capital_share_per_day) * days[:, None]
+    deductions = {
+        "COMMISSION": float(terms.commission_share) * price,
+        "REFURBISHMENT": work,
+        "PARTS": spare,
+        "SHIPPING": _by_condition(_alike(terms.shipping), prospects.category.tolist()),
+        "RETURNS": float(terms.returns_share) * price,
+        "WARRANTY": float(terms.warranty_share) * price,
+        "HOLDING": resale - price + capital * price,
+        "PRICE_LOCK": float(terms.price_lock_share) * price,
+        "PAYMENT": np.full_like(resale, float(terms.payment_fee.amount)),
+        "UNCERTAINTY": unsure + controls.reserve_share * price,
+    }
+    return Proceeds(
+        grade=np.broadcast_to(grade, resale.shape),
+        resale=resale,
+        price=price,
+        points=later[..., : len(QUANTILES)],
+        deductions=deductions,
+        vat=float(terms.vat_rate / (1 + terms.vat_rate)),
+        refunded=refunded,
+    )
+
+
+def _either(first: Mask, one: Proceeds, other: Proceeds) -> Proceeds:
+    """Of one where `first` (n, 6), else of the other."""
+    return replace(
+        other,
+        grade=np.where(first, one.grade, other.grade),
+        resale=np.where(first, one.resale, other.resale),
+        price=np.where(first, one.price, other.price),
+        points=np.where(first[:, :, None], one.points, other.points),
+        deductions={code: np.where(first, one.deductions[code], of) for code, of in other.deductions.items()},
+    )
+
+
+def _alike(table: Mapping[str, Money]) -> dict[str, dict[Condition, Money]]:
+    return {category: dict.fromkeys(Condition, amount) for category, amount in table.items()}
+
+
+def _by_condition(table: Mapping[str, Mapping[Condition, Money]], categories: Sequence[str]) -> Floats:
+    """The amounts by device and condition, major units: (n, 6)."""
+    rows = {c: [float(table[c][condition].amount) for condition in Condition] for c in set(categories)}
+    return np.array([rows[category] for category in categories]).reshape(-1, len(Condition))
