@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from serving import api, page, replies
 from serving.champion import Champion
+from serving.controls import ControlsFile
 from serving.desk import Desk
 from serving.guard import Guard, request_id
 from serving.quotes import Quotes
@@ -46,7 +47,13 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    desk = Desk(champion=champion, quotes=quotes, now=now)
+    desk = Desk(
+        champion=champion,
+        quotes=quotes,
+        controls=ControlsFile(settings.controls),
+        exploration_seed=settings.exploration_seed,
+        now=now,
+    )
     app.include_router(api.router(desk))
     app.include_router(page.router(desk), include_in_schema=False)
     app.add_middleware(Guard, hosts=settings.allowed_hosts, entries=api.ENTRIES | page.ENTRIES)

@@ -20,13 +20,16 @@ from starlette.concurrency import run_in_threadpool
 
 from serving import asks, letters, replies, subject
 from serving.champion import Champion, Incumbent
+from serving.controls import ControlsFile
 from serving.quotes import KeyReused, Quote, Quotes, StoreUnavailable
 from serving.refusal import Refusal
 from serving.subject import Subject
-from valuation import catalogue, grades, markets, offer, suggestion
-from valuation.appraisal import Appraisal
+from valuation import advice, catalogue, exploration, grades, markets, suggestion
+from valuation.advice import Advice
+from valuation.appraisal import Appraisal, Outlook
+from valuation.appraiser import FORECAST_DAYS
 from valuation.catalogue import Variant
-from valuation.grades import Grade
+from valuation.grades import Answers, Grade
 from valuation.markets import Terms
 
 AT_ONCE = 50  # devices: some 40 ms
@@ -36,10 +39,12 @@ log = structlog.get_logger("serving")
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Answers questions. `now` gives the instant in UTC and is the only clock."""
+    """Answers questions. `now` gives the instant in UTC and is the only clock; the seed says which offers are drawn."""
 
     champion: Champion
     quotes: Quotes
+    controls: ControlsFile
+    exploration_seed: str
     now: Callable[[], datetime]
 
     @property
@@ -110,7 +115,7 @@ class Desk:
         found = await _stored(lambda: self.quotes.find(quote_id=quote_id))
         if found is None:
             raise Refusal(404, "quote_unknown", "There is no quote with this id.")
-        reply = replies.Quote.model_validate_json(found.reply)
+        reply = letters.kept(reply=found.reply)
         return reply.model_copy(update={"expired": found.expired(at=self.now())})
 
     async def valuate(self, *, ask: asks.ValuationsAsk, request_id: str) -> replies.Valuations:
@@ -162,11 +167,12 @@ class Desk:
             "grade": Grade[ask.grade],
             "on": self.today,
         }
-        appraisal = _possible(incumbent.appraiser.appraise_one(**told))
+        outlook = await run_in_threadpool(incumbent.appraiser.outlook, **told, days=FORECAST_DAYS)
+        appraisal = _possible(outlook.appraisal)
         return letters.comparables(
             device=asked.name,
             appraisal=appraisal,
-            forecast=await run_in_threadpool(incumbent.appraiser.forecast, **told),
+            forecast=outlook.forecast,
             found=await run_in_threadpool(incumbent.appraiser.comparables, **told),
             heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
         )
@@ -181,24 +187,55 @@ class Desk:
         )
         asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=self.today)
         answers = grades.Answers(**ask.answers.model_dump() | letters.wear(ask.answers))
-        assessed = grades.assess(answers=answers, battery_floor=terms.battery_floor)
-        appraisal = self._appraise(incumbent, asked, terms, grades.sold_as(assessed.condition))
-        decided = offer.decide(
-            appraisal=appraisal, condition=assessed.condition, terms=terms, blocked=assessed.blocked
-        )
-        if decided.grade != appraisal.grade:  # what is explained is the price behind the offer
-            appraisal = self._appraise(incumbent, asked, terms, decided.grade)
+        outlook, advised = self._advise(incumbent, asked, answers, terms)
         reply = letters.quote(
             device=asked.name,
-            appraisal=appraisal,
-            assessed=assessed,
-            decided=decided,
+            outlook=outlook,
+            advised=advised,
             quoted_at=quoted_at,
-            heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
+            heading=letters.heading(incumbent=incumbent, appraisal=outlook.appraisal, request_id=request_id),
         )
         return letters.record(
-            reply=reply, request=request, decided=decided, digest=incumbent.appraiser.digest
+            reply=reply, request=request, decided=advised.offer, digest=incumbent.appraiser.digest
         )
+
+    def _advise(
+        self, incumbent: Incumbent, asked: Subject, answers: Answers, terms: Terms
+    ) -> tuple[Outlook, Advice]:
+        """The outlook of a device at the grade that it would be sold at, and the offer with what would raise it."""
+        appraiser, fields = incumbent.appraiser, asked.fields
+        possible = advice.changes(answers=answers)
+        assessed = grades.assess(answers=answers, battery_floor=terms.battery_floor)
+        told: dict[str, Any] = {
+            "device": fields,
+            "market": terms.market,
+            "currency": terms.currency,
+            "on": self.today,
+            "days": FORECAST_DAYS,
+        }
+        outlook = appraiser.outlook(
+            **told,
+            grade=grades.sold_as(assessed.condition),
+            days_later=terms.days_until_sold(fields["category"]),
+            changes=[change.device for change in possible],
+        )
+        advised = advice.advise(
+            prospects=outlook.prospects,
+            answers=answers,
+            terms=terms,
+            owners=appraiser.owners,
+            controls=self.controls.of(terms.market),
+            drawn=exploration.drawn(
+                brand=fields["brand"],
+                model=fields["model"],
+                on=self.today,
+                terms=terms,
+                seed=self.exploration_seed,
+            ),
+        )
+        if advised.offer.grade != outlook.appraisal.grade:  # what is explained is the price behind the offer
+            outlook = appraiser.outlook(**told, grade=advised.offer.grade)
+        return outlook, advised
 
     def _appraise(self, incumbent: Incumbent, asked: Subject, terms: Terms, grade: Grade) -> Appraisal:
         return incumbent.appraiser.appraise_one(

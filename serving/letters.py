@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -9,11 +10,13 @@ from typing import Any, Literal
 from serving import asks, replies
 from serving.champion import Incumbent
 from serving.quotes import Quote, new_id
-from valuation import money
-from valuation.appraisal import Appraisal, Effect, Value
+from valuation import money, price_list
+from valuation.advice import Advice
+from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.catalogue import Variant
 from valuation.comparables import Comparable
-from valuation.grades import Assessment, Grade, Reason, Wear
+from valuation.deal import Firmness
+from valuation.grades import Grade, Reason, Wear
 from valuation.markets import Terms
 from valuation.money import Money
 from valuation.offer import Offer
@@ -21,6 +24,17 @@ from valuation.suggestion import Suggestion
 
 # HouseCanary calls an fsd up to 0.15 a high confidence; the other two steps are ours.
 LEVELS: tuple[tuple[float, Literal["A", "B", "C"]], ...] = ((0.15, "A"), (0.25, "B"), (0.40, "C"))
+
+
+# What a quote says of fields that came later than it.
+_BEFORE: dict[str, Any] = {
+    "policy": price_list.COST_PLUS,
+    "randomised": False,
+    "propensity": None,
+    "firmness": None,
+    "what_would_raise_it": [],
+    "if_you_wait": [],
+}
 
 
 def model(incumbent: Incumbent) -> replies.Model:
@@ -43,13 +57,13 @@ def heading(*, incumbent: Incumbent, appraisal: Appraisal, request_id: str) -> d
 def quote(
     *,
     device: str,
-    appraisal: Appraisal,
-    assessed: Assessment,
-    decided: Offer,
+    outlook: Outlook,
+    advised: Advice,
     quoted_at: datetime,
     heading: dict[str, Any],
 ) -> replies.Quote:
     """Write a quote, under a new id."""
+    appraisal, decided, currency = outlook.appraisal, advised.offer, outlook.appraisal.currency
     resale = _resale(appraisal, decided.grade) if possible(appraisal) else None
     return replies.Quote(
         **heading,
@@ -57,10 +71,14 @@ def quote(
         device=device,
         decision=decided.decision.value,
         offer=_money(decided.amount),
-        grade=assessed.condition.value,
-        grade_reasons=_reasons(assessed.reasons),
+        policy=decided.policy,
+        randomised=decided.propensity is not None,
+        propensity=decided.propensity,
+        grade=advised.assessed.condition.value,
+        grade_reasons=_reasons(advised.assessed.reasons),
         reasons=_reasons(decided.reasons),
         range=resale and replies.Range(p10=resale.p10, p50=resale.p50, p90=resale.p90),
+        firmness=decided.firmness and _firmness(decided.firmness),
         resale=resale,
         confidence=_confidence(appraisal) if resale else None,
         breakdown=[
@@ -68,10 +86,32 @@ def quote(
             for line in decided.lines
         ],
         explanation=_explanation(appraisal) if resale else [],
+        what_would_raise_it=[
+            replies.Raise(change=each.change.code, sentence=each.change.sentence, delta=_money(each.delta))
+            for each in advised.raises
+        ],
+        if_you_wait=[_later(days, value, resale.p50, currency) for days, value in outlook.forecast.items()]
+        if resale
+        else [],
         terms_version=decided.terms_version,
         quoted_at=quoted_at,
         valid_until=quoted_at + timedelta(days=decided.valid_days),
         expired=False,
+    )
+
+
+def _firmness(firm: Firmness) -> replies.Firmness:
+    return replies.Firmness(
+        paid_in_full_share=round(firm.paid_in_full_share, 3),
+        expected_final=_money(firm.expected_final),
+        usual_reasons=_reasons(firm.usual_reasons),
+    )
+
+
+def _later(days: int, value: Value, now: replies.Money, currency: str) -> replies.Later:
+    later = Money(money.nearest_minor(value.p50, currency), currency)
+    return replies.Later(
+        days=days, p50=_money(later), delta=_money(later - Money.parse(now.amount, currency))
     )
 
 
@@ -92,6 +132,11 @@ def record(*, reply: replies.Quote, request: bytes, decided: Offer, digest: str)
         model_digest=digest,
         terms_version=reply.terms_version,
     )
+
+
+def kept(*, reply: bytes) -> replies.Quote:
+    """Read a reply that was kept, also one from before some of the fields were there."""
+    return replies.Quote.model_validate(_BEFORE | json.loads(reply))
 
 
 def valuation(*, device: str, appraisal: Appraisal) -> replies.Valuation:

@@ -95,24 +95,59 @@ class Appraised(Answered):
     simulated: bool
 
 
+class Firmness(Reply):
+    """How firm a price is: the share of such devices that were paid in full, what was paid for them in the mean, and
+    what was found where it was less.
+    """
+
+    paid_in_full_share: float
+    expected_final: Money
+    usual_reasons: list[Reason]
+
+
+class Raise(Reply):
+    """How far a change of the device would raise the offer."""
+
+    change: str
+    sentence: str
+    delta: Money
+
+
+class Later(Reply):
+    """What the device is expected to sell for in so many days, and how much more or less that is than today."""
+
+    days: int
+    p50: Money
+    delta: Money
+
+
 class Quote(Appraised):
     """A firm offer, kept until `valid_until`; `range` is that of the resale price behind it.
 
-    `range`, `resale` and `confidence` are null where the estimate is no possible price (decision REVIEW).
+    `range`, `resale` and `confidence` are null where the estimate is no possible price (decision REVIEW). `policy`
+    says how the offer was found: expected-margin, cost-plus where it is not known which offers are taken, none for a
+    refusal. Where it was drawn around that (`randomised`), `propensity` is the density of its logarithm. `firmness` is
+    null where nothing is known of inspections.
     """
 
     quote_id: str
     device: str
     decision: Literal["OFFER", "REVIEW", "RECYCLE", "REFUSE"]
     offer: Money
+    policy: str
+    randomised: bool
+    propensity: float | None
     grade: ConditionWord  # type: ignore[valid-type]
     grade_reasons: list[Reason]
     reasons: list[Reason]
     range: Range | None
+    firmness: Firmness | None
     resale: Resale | None
     confidence: Confidence | None
     breakdown: list[Line]
     explanation: list[Effect]
+    what_would_raise_it: list[Raise]
+    if_you_wait: list[Later]
     terms_version: str
     quoted_at: AwareDatetime
     valid_until: AwareDatetime

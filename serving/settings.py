@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
+    exploration_seed: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
 
     @field_validator("allowed_hosts", mode="before")
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     def champion(self) -> Path:
         """The folder of verified copies and of the pointer to the one in office."""
         return self.home / "champion"
+
+    @property
+    def controls(self) -> Path:
+        """The file of the controls of offers; see serving/controls.py."""
+        return self.home / "controls.toml"
 
     @property
     def quotes(self) -> Path:

@@ -58,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What was learned of the owners: nothing, for some `reasons`, or who they are; and its check, where there was one."""
+    """What was learned of the owners: nothing, for some `reasons`, or who they are; and its check, if any."""
 
     owners: Owners | None
     check: Check | None

@@ -166,6 +166,10 @@ class Terms:
         put = math.erf(float(self.price_swing) * math.sqrt(years / 8))
         return self.price_lock_used * Decimal(repr(round(put, 6)))
 
+    def days_until_sold(self, category: str) -> int:
+        """From a quote until the device is usually sold again."""
+        return self.days_to_arrive + self.days_to_sell[category]
+
     def buyer_fee_on(self, price: Money) -> Money:
         """What the marketplace adds for the buyer on top of a price; nothing where no such fee is known of.
 

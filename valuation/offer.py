@@ -30,6 +30,7 @@ from valuation.rows import Mask, Rows, Whole
 
 FIRM_BASES = ("model", "family")  # what a value must rest on for a price to be promised unseen
 P10, P50, MEAN, FSD = (OUTCOMES.index(name) for name in ("p10", "p50", "mean", "fsd"))
+NONE = "none"  # the policy of a refusal
 A_HAIR = 1e-6  # of a minor unit: less is the error of floats
 
 
@@ -118,14 +119,19 @@ def decide(
     """
     terms.require(market=appraisal.market, currency=appraisal.currency)
     if blocked:
-        refused = _plain(Decision.REFUSE, grades.sold_as(condition), terms, price_list.COST_PLUS)
-        return replace(refused, reasons=grades.refusals(blocked=blocked))
+        return refused(condition=condition, blocked=blocked, terms=terms)
     prospects, columns = appraisal.prospects, np.array([PLACES[condition]])
     listed = listing(
         prospects=prospects, terms=terms, owners=owners, controls=controls, seller=seller, drawn=drawn
     )
     found = decided(listed=listed, prospects=prospects, columns=columns, terms=terms, controls=controls)
     return written(listed=listed, found=found, prospects=prospects, columns=columns, at=0, terms=terms)
+
+
+def refused(*, condition: Condition, blocked: tuple[str, ...], terms: Terms) -> Offer:
+    """Refuse a device for the codes of rules that block it."""
+    plain = _plain(Decision.REFUSE, grades.sold_as(condition), terms, NONE)
+    return replace(plain, reasons=grades.refusals(blocked=blocked))
 
 
 def listing(

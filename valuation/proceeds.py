@@ -136,7 +136,7 @@ def _way(
     today, later = prospects.today[:, grade], np.minimum(prospects.later, prospects.today)[:, grade]
     resale, price = today[..., MEAN], later[..., MEAN]
     unsure = float(terms.uncertainty_share) * ((1 - usual) * price - later[..., LOW]).clip(0)
-    days = terms.days_to_arrive + np.array([terms.days_to_sell[name] for name in prospects.category])
+    days = np.array([terms.days_until_sold(name) for name in prospects.category])
     capital = float(terms.capital_share_per_day) * days[:, None]
     deductions = {
         "COMMISSION": float(terms.commission_share) * price,

@@ -1,0 +1,64 @@
+"""The controls that an operator sets in a small file, market by market; a change holds from the next quote on.
+
+[FR]
+stopped = true          # nothing is offered unseen
+realised_share = 0.97   # what the last matured cohort brought, of what was predicted
+index_change = -0.03    # how far the market moved in the last four weeks
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from valuation.controls import CALM, Controls
+
+log = structlog.get_logger("serving")
+
+
+class _Market(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    stopped: bool = False
+    realised_share: Annotated[float, Field(gt=0, le=2)] = 1.0
+    index_change: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+
+
+_FILE = TypeAdapter(dict[Annotated[str, Field(pattern="^[A-Z]{2}$")], _Market])
+
+
+@dataclass
+class ControlsFile:
+    """The file; absent, nothing is held against offers. One that cannot be read stops all of them."""
+
+    path: Path
+    _stamp: tuple[int, int] | None = field(default=None, init=False)
+    _known: dict[str, Controls] | None = field(default_factory=dict, init=False)
+
+    def of(self, market: str) -> Controls:
+        """What holds in a market now."""
+        stamp = self._now()
+        if stamp != self._stamp:
+            self._stamp, self._known = stamp, self._read() if stamp else {}
+        return Controls(stopped=True) if self._known is None else self._known.get(market, CALM)
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def _read(self) -> dict[str, Controls] | None:
+        try:
+            told = _FILE.validate_python(tomllib.loads(self.path.read_text("utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            log.error("controls cannot be read: nothing is offered", path=str(self.path), reason=str(error))
+            return None
+        log.info("controls", path=str(self.path), markets=sorted(told))
+        return {market: Controls(**controls.model_dump()) for market, controls in told.items()}
