@@ -10,12 +10,23 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from training import devices, intake, inventing, mapping, ratio_study, report, retrain, screen, settings
+from training import (
+    devices,
+    intake,
+    inventing,
+    mapping,
+    offers,
+    ratio_study,
+    report,
+    retrain,
+    screen,
+    settings,
+)
 from training.registry import Registry
 from training.settings import DEFAULTS, Settings
 from training.simulator import market
 from valuation import ledger, package, trial
-from valuation.appraiser import NAME
+from valuation.appraiser import NAME, Appraiser
 
 app = typer.Typer(
     help="Learn what refurbished devices sell for, judge it honestly, and put it into office.",
@@ -298,35 +309,68 @@ def rollback(home: Home = HERE, tracking_uri: Uri = "") -> None:
     screen.say(f"Version {version.version} is in office again.")
 
 
+Devices = Annotated[Path, typer.Option("--devices", help="The SALES columns without price.")]
+On = Annotated[
+    datetime, typer.Option(formats=["%Y-%m-%d"], help="Day of the value; a column `on` overrides it.")
+]
+Answers = Annotated[Path, typer.Option("--out", help="csv or parquet; one row per row, in order.")]
+Office = Annotated[
+    str,
+    typer.Option("--appraiser", help="A directory, a version, models:/NAME/VERSION; default the champion."),
+]
+
+
 @app.command()
 def appraise(
-    devices_path: Annotated[Path, typer.Option("--devices", help="The SALES columns without price.")],
-    on: Annotated[
-        datetime,
-        typer.Option(formats=["%Y-%m-%d"], help="Day of the value; a column `on` overrides it."),
-    ],
-    out_path: Annotated[Path, typer.Option("--out", help="csv or parquet; one row per row, in order.")],
-    appraiser: Annotated[
-        str, typer.Option(help="A directory, a version, models:/NAME/VERSION; default the champion.")
-    ] = "",
+    devices_path: Devices,
+    on: On,
+    out_path: Answers,
+    office: Office = "",
     map_path: Map = None,
     home: Home = HERE,
     tracking_uri: Uri = "",
 ) -> None:
     """Value a file of devices; exit 1 if a row could not be valued (it says why in `fault`)."""
-    with screen.refusing(), tempfile.TemporaryDirectory() as folder:
-        directory = Path(appraiser)
-        if not appraiser or not directory.is_dir():
-            version = appraiser.removeprefix(f"models:/{NAME}").strip("/").replace("@champion", "")
-            directory = _registry(home, tracking_uri).fetch(version or None, Path(folder))
-        trial.try_out(directory=directory, timeout_seconds=retrain.TRIAL_SECONDS)
-        found = package.load(directory=directory)
-        chosen = mapping.load(map_path) if map_path else None
+    with screen.refusing():
+        found, chosen = _opened(office, home, tracking_uri), mapping.load(map_path) if map_path else None
         table = devices.appraise(path=devices_path, on=on.date(), appraiser=found, mapping=chosen)
-        devices.write(table=table, path=out_path)
+    _answer(table, out_path, "valued", found)
+
+
+@app.command()
+def offer(
+    devices_path: Devices,
+    on: On,
+    out_path: Answers,
+    office: Office = "",
+    map_path: Map = None,
+    home: Home = HERE,
+    tracking_uri: Uri = "",
+) -> None:
+    """Make buyback offers for devices in their `condition`; exit 1 if there is none for a row (see `fault`)."""
+    with screen.refusing():
+        found, chosen = _opened(office, home, tracking_uri), mapping.load(map_path) if map_path else None
+        table = offers.offer_for(path=devices_path, on=on.date(), appraiser=found, mapping=chosen)
+    _answer(table, out_path, "decided on", found)
+
+
+def _opened(office: str, home: Path, uri: str) -> Appraiser:
+    """The appraiser of a directory or of the registry, tried out first."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(office)
+        if not office or not directory.is_dir():
+            version = office.removeprefix(f"models:/{NAME}").strip("/").replace("@champion", "")
+            directory = _registry(home, uri).fetch(version or None, Path(folder))
+        trial.try_out(directory=directory, timeout_seconds=retrain.TRIAL_SECONDS)
+        return package.load(directory=directory)
+
+
+def _answer(table: pl.DataFrame, path: Path, done: str, appraiser: Appraiser) -> None:
+    with screen.refusing():
+        devices.write(table=table, path=path)
     missed = table["fault"].is_not_null().sum()
-    told = ", from a SIMULATED market's prices" if found.simulated else ""
-    screen.say(f"{table.height - missed:,} of {table.height:,} devices valued{told}: {out_path}")
+    told = ", from a SIMULATED market's prices" if appraiser.simulated else ""
+    screen.say(f"{table.height - missed:,} of {table.height:,} devices {done}{told}: {path}")
     raise typer.Exit(int(missed > 0))
 
 

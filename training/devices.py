@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -18,35 +19,71 @@ ANSWERS = (*OUTCOMES, "basis", "comparables", "fault")
 _SOLD_AS = {condition.value: grades.sold_as(condition).name for condition in Condition}
 
 
-def appraise(*, path: Path, on: date, appraiser: Appraiser, mapping: mappings.Mapping | None) -> pl.DataFrame:
-    """Value the devices of a file in the columns of ledger.DEVICES, or of a mapping that makes them.
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """A file of devices: as it was written, the devices that can be valued, numbered by `row`, and what is wrong with
+    the others (row, fault).
+    """
 
-    A day `on` in the file overrides `on`; a condition stands for the grade it is sold as. Returns the columns of the
-    file and ANSWERS; a row with a fault has no value and says why in `fault`. A column of the file that is named as
-    an answer is replaced by it.
+    raw: pl.DataFrame
+    devices: pl.DataFrame
+    complaints: pl.DataFrame
+
+    def answered(
+        self, *, answers: pl.DataFrame, complaints: pl.DataFrame, names: tuple[str, ...]
+    ) -> pl.DataFrame:
+        """The columns of the file and those of the answers (row, names), row by row, with the fault of each.
+
+        A column of the file that is named as an answer is replaced by it.
+        """
+        faults = complaints.group_by("row", maintain_order=True).agg(pl.col("fault").str.join("; "))
+        kept = self.raw.drop([name for name in names if name in self.raw.columns])
+        return (
+            kept.with_row_index("row", offset=1)
+            .with_columns(pl.col("row").cast(pl.Int64))
+            .join(
+                answers.join(faults, on="row", how="full", coalesce=True),
+                on="row",
+                how="left",
+                maintain_order="left",
+            )
+            .select(*kept.columns, *names)
+        )
+
+
+def read(*, path: Path, on: date, appraiser: Appraiser, mapping: mappings.Mapping | None) -> Read:
+    """Read a file in the columns of ledger.DEVICES, or of a mapping that makes them.
+
+    A day `on` in the file overrides `on`; a condition stands for the grade it is sold as.
     """
     raw = intake.scan(path).collect()
-    read = intake.read(
+    found = intake.read(
         path=path,
         contract=ledger.DEVICES,
         mapping=_with_attributes(mapping or mappings.IDENTITY, appraiser, raw.columns),
         as_of=None,
     )
-    devices = read.good.with_columns(
+    devices = found.good.with_columns(
         on=pl.col("on").fill_null(pl.lit(on)),
         grade=pl.coalesce("grade", pl.col("condition").replace_strict(_SOLD_AS, default=None)),
     )
-    known = devices.filter(pl.col("currency").is_in(appraiser.currencies))
-    valued = pl.concat([known.select("row"), appraiser.appraise(devices=known)], how="horizontal")
-    complaints = pl.concat([_complaints(read), _without_sales(devices, appraiser)])
-    answers = valued.join(complaints, on="row", how="full", coalesce=True)
-    kept = raw.drop([name for name in ANSWERS if name in raw.columns])
-    return (
-        kept.with_row_index("row", offset=1)
-        .with_columns(pl.col("row").cast(pl.Int64))
-        .join(answers, on="row", how="left", maintain_order="left")
-        .select(*kept.columns, *ANSWERS)
+    return Read(
+        raw=raw,
+        devices=devices.filter(pl.col("currency").is_in(appraiser.currencies)),
+        complaints=pl.concat([_complaints(found), _without_sales(devices, appraiser)]),
     )
+
+
+def appraise(*, path: Path, on: date, appraiser: Appraiser, mapping: mappings.Mapping | None) -> pl.DataFrame:
+    """Value the devices of a file, see `read`.
+
+    Returns the columns of the file and ANSWERS; a row with a fault has no value and says why in `fault`.
+    """
+    found = read(path=path, on=on, appraiser=appraiser, mapping=mapping)
+    valued = pl.concat(
+        [found.devices.select("row"), appraiser.appraise(devices=found.devices)], how="horizontal"
+    )
+    return found.answered(answers=valued, complaints=found.complaints, names=ANSWERS)
 
 
 def _with_attributes(mapping: mappings.Mapping, appraiser: Appraiser, columns: list[str]) -> mappings.Mapping:
@@ -61,13 +98,13 @@ def _with_attributes(mapping: mappings.Mapping, appraiser: Appraiser, columns: l
 
 
 def _complaints(read: intake.Intake) -> pl.DataFrame:
-    """Say in one sentence a row why it has no value: row, fault."""
+    """Say why rows have no value: row, fault."""
     faults = read.faults.select(
         "row",
         fault=pl.format("{}: {} is {}; {}", "rule", "column", pl.col("value").fill_null("null"), "remedy"),
     )
     aside = read.aside.select("row", fault=pl.format("set aside by the mapping: {}", "rule"))
-    return pl.concat([faults, aside]).group_by("row").agg(pl.col("fault").str.join("; "))
+    return pl.concat([faults, aside])
 
 
 def _without_sales(devices: pl.DataFrame, appraiser: Appraiser) -> pl.DataFrame:

@@ -98,23 +98,25 @@ class Appraiser:
     def _encoded(self, table: pl.DataFrame) -> Encoded:
         return self.model.location.encode(table=table)
 
-    def prospects(self, *, devices: pl.DataFrame, days: Whole) -> Prospects:
+    def prospects(self, *, devices: pl.DataFrame, days: Whole, owners: Owners | None = None) -> Prospects:
         """Tell what each device of a table as of `appraise` brings on its day, and so many days later (n,).
 
-        What is told of the grade is not looked at.
+        What is told of the grade is not looked at. `owners` tell what they would take, or nobody does.
         """
         later = devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
         table = self.features(devices=pl.concat([devices, later]))
         read = self._encoded(table)
         ladder, rows = self.model.ladder(devices=read), devices.height
         return self._prospects(
-            table[:rows], ladder[:rows], ladder[rows:], self.model.location.basis(devices=read)[:rows]
+            owners, table[:rows], ladder[:rows], ladder[rows:], self.model.location.basis(devices=read)[:rows]
         )
 
-    def _prospects(self, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole) -> Prospects:
+    def _prospects(
+        self, owners: Owners | None, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole
+    ) -> Prospects:
         flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
-        if self.owners is not None:
-            taking = self.owners.acceptance
+        if owners is not None:
+            taking = owners.acceptance
             least = taking.least_by_condition(devices=table, flawless=flawless)
         return Prospects(
             today=today,
@@ -173,7 +175,7 @@ class Appraiser:
         ladder = self.model.ladder(devices=read, said=said)
         basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
         today, later = ladder[:count], ladder[count : 2 * count] if days_later else ladder[:count]
-        prospects = self._prospects(table[:count], today, later, basis[:count])
+        prospects = self._prospects(self.owners, table[:count], today, later, basis[:count])
         values = _ladder(ladder[0])
         appraisal = Appraisal(
             market=market,
