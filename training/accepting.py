@@ -42,6 +42,7 @@ TRUST = 1.0  # members of evidence that a stated sd counts as
 USUAL_SLOPE, SLOPE_SD = 3.5, 2.0
 LEAST_SLOPE = 0.3
 BASE_SD = 2.0
+PEOPLE_SD = 0.3  # of how much more or less offers of people are taken than drawn ones alike
 ROUNDS, MOST_STEPS, CLOSE = 12, 30, 1e-6
 FOLDS = 5  # of quotes, each told what is usual by the others
 USUAL_NOISE = 0.03  # of log offers, against which SHIFTS pool what is usual: a pair more than its members
@@ -67,28 +68,34 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
             f"`propensity`): acceptance can be learned from {FEWEST_QUOTES} and more. Let a share of the offers be "
             "drawn, or pay by cost."
         )
-    drawn, value = quotes.filter(used), flawless[used.to_numpy()]
-    columns = told(owners.filter(used))
+    drawn, kept = used.to_numpy(), (used | _made_by_people(quotes)).to_numpy()
+    asked, drawn = quotes.filter(kept), drawn[kept]
+    columns = told(owners.filter(kept))
     words = {names: pl.Series(members(columns, names), dtype=pl.String) for names in SHIFTS}
     known = {names: column.drop_nulls().unique().sort() for names, column in words.items()}
     design = sparse.hstack(
-        [np.ones((drawn.height, 1)), *(_met(words[names], known[names]) for names in SHIFTS)], format="csr"
+        [np.ones((asked.height, 1)), *(_met(words[names], known[names]) for names in SHIFTS)], format="csr"
     )
     sizes = (1, *(len(column) for column in known.values()))
-    offered, density = np.log(drawn["offer"].to_numpy() / value), drawn["propensity"].to_numpy()
-    usual, added = _told_apart(design, offered, density, sizes)
-    slope, shifts = _probit(
-        design=sparse.hstack([added[:, None], -design], format="csr"),
-        sign=np.where(drawn["accepted"].to_numpy(), 1.0, -1.0),
-        sizes=(1, *sizes),
+    offered = np.log(asked["offer"].to_numpy() / flawless[kept])
+    usual, added = _told_apart(design[drawn], offered[drawn], asked["propensity"].to_numpy()[drawn], sizes)
+    moved, apart = np.zeros(asked.height), np.zeros(asked.height)
+    moved[drawn] = added
+    if not drawn.all():
+        apart[~drawn] = design[~drawn] @ (_usual(design[~drawn], offered[~drawn], sizes) - usual)
+    slope, (_, *shifts) = _probit(
+        design=sparse.hstack([moved[:, None], ~drawn[:, None], -design], format="csr"),
+        sign=np.where(asked["accepted"].to_numpy(), 1.0, -1.0),
+        apart=apart,
+        sizes=(1, 1, *sizes),
     )
-    base, *parts = np.split(usual + shifts / slope, np.cumsum(sizes)[:-1])
+    base, *parts = np.split(usual + np.array(shifts) / slope, np.cumsum(sizes)[:-1])
     found = {n: dict(zip(known[n], p.tolist(), strict=True)) for n, p in zip(SHIFTS, parts, strict=True)}
     return Acceptance(
         base=float(base[0]),
         shifts=found | {"age": _never_rising(found["age"], words["age"])},
         spread=1 / slope,
-        quotes=drawn.height,
+        quotes=int(drawn.sum()),
     )
 
 
@@ -97,6 +104,12 @@ def answered(quotes: pl.DataFrame) -> pl.Series:
     told = pl.col("randomised") & pl.col("accepted").is_not_null()
     drawn = (pl.col("offer") > 0) & (pl.col("propensity") > 0)
     return quotes.select((told & drawn).fill_null(value=False)).to_series()
+
+
+def _made_by_people(quotes: pl.DataFrame) -> pl.Series:
+    """Which quotes were answered and not drawn: (n,)."""
+    told = ~pl.col("randomised") & pl.col("accepted").is_not_null() & (pl.col("offer") > 0)
+    return quotes.select(told.fill_null(value=False)).to_series()
 
 
 def _never_rising(shifts: Mapping[str, float], ages: pl.Series) -> dict[str, float]:
@@ -117,32 +130,34 @@ def _never_rising(shifts: Mapping[str, float], ages: pl.Series) -> dict[str, flo
     return found
 
 
-def _probit(*, design: sparse.csr_matrix, sign: Floats, sizes: tuple[int, ...]) -> tuple[float, Floats]:
+def _probit(
+    *, design: sparse.csr_matrix, sign: Floats, apart: Floats, sizes: tuple[int, ...]
+) -> tuple[float, Floats]:
     """The coefficients of a pooled probit at the mode of their posterior: that of the first column, and the others.
 
     Of a design (n, p), answers (n,), 1 taken and -1 not, and the number of members of each column: the slope, the base,
     and those of SHIFTS, whose sd is learned by expectation-maximisation.
     """
-    stated = np.array([SLOPE_SD, BASE_SD, *SHIFTS.values()])
+    stated = np.array([SLOPE_SD, PEOPLE_SD, BASE_SD, *SHIFTS.values()])
     mean = np.zeros(sum(sizes))
     mean[0] = USUAL_SLOPE
     sds, found = stated, mean
     for _ in range(ROUNDS):
-        found, variance = _mode(design, sign, mean, np.repeat(sds**-2, sizes), found)
+        found, variance = _mode(design, sign, apart * found[0], mean, np.repeat(sds**-2, sizes), found)
         second = np.split(found**2 + variance, np.cumsum(sizes)[:-1])
         sums = np.array([part.sum() for part in second])
         learned = np.sqrt((sums + TRUST * stated**2) / (np.array(sizes) + TRUST))
-        sds = np.concatenate([stated[:2], learned[2:]])
+        sds = np.concatenate([stated[:3], learned[3:]])
     return max(float(found[0]), LEAST_SLOPE), found[1:]
 
 
 def _mode(
-    design: sparse.csr_matrix, sign: Floats, mean: Floats, precision: Floats, start: Floats
+    design: sparse.csr_matrix, sign: Floats, offset: Floats, mean: Floats, precision: Floats, start: Floats
 ) -> tuple[Floats, Floats]:
     """The mode of the posterior of a probit by Newton's method, and about the variance of each coefficient: (p,)."""
     found = start
     for _ in range(MOST_STEPS):
-        at = sign * (design @ found)
+        at = sign * (design @ found + offset)
         steep = np.exp(-(at**2) / 2 - log_ndtr(at)) / np.sqrt(2 * np.pi)
         weighed = design.multiply((steep * (steep + at))[:, None])
         information = (weighed.T @ design).toarray() + np.diag(precision)

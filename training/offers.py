@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -47,6 +47,11 @@ class Page:
             raise ValueError("Nothing is known of owners: there is no bargain to look at.")
         return self.listed.bargain.at(np.arange(len(self.rows)) * len(CONDITIONS) + self.columns)
 
+    @property
+    def paid(self) -> Floats:
+        """What is paid for each, 0 where nothing is offered: major units, (k,)."""
+        return np.asarray(self.decided().paid_minor / 10 ** money.digits(self.terms.currency))
+
     def decided(self) -> offer.Decided:
         """The decisions."""
         return offer.decided(
@@ -54,8 +59,15 @@ class Page:
         )
 
 
-def pages(*, devices: pl.DataFrame, appraiser: Appraiser, owners: Owners | None) -> Iterator[Page]:
-    """Go through devices of the ledger, each on its day `on` and in its `condition`, by the terms of its market.
+def pages(
+    *,
+    devices: pl.DataFrame,
+    appraiser: Appraiser,
+    owners: Owners | None,
+    adjusted: Callable[[Terms], Terms] = lambda terms: terms,
+) -> Iterator[Page]:
+    """Go through devices of the ledger, each on its day `on` and in its `condition`, by the terms of its market, or
+    these `adjusted`.
 
     Raises MarketUnknown, TermsNotYetKnown where there are none.
     """
@@ -67,7 +79,7 @@ def pages(*, devices: pl.DataFrame, appraiser: Appraiser, owners: Owners | None)
     for (of,), part in (
         pl.DataFrame({"terms": version}).with_row_index().group_by("terms", maintain_order=True)
     ):
-        rows, terms = part["index"].to_numpy(), by_version[str(of)]
+        rows, terms = part["index"].to_numpy(), adjusted(by_version[str(of)])
         for first in range(0, len(rows), ROWS):
             yield _page(
                 devices[rows[first : first + ROWS]], rows[first : first + ROWS], terms, appraiser, owners
@@ -109,8 +121,8 @@ _SCHEMA: dict[str, Any] = {
 
 
 def _told(page: Page) -> pl.DataFrame:
-    decided, terms = page.decided(), page.terms
-    paid = decided.paid_minor / 10 ** money.digits(terms.currency)
+    decided = page.decided()
+    paid = page.paid
     taken, margin = _at(page, paid) if page.listed.bargain else (np.full(len(paid), np.nan),) * 2
     return pl.DataFrame(
         {

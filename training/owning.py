@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import norm
 
 from training import accepting, inspecting
 from training.accepting import TooFewQuotesError
 from training.inspecting import TooFewInspectionsError
 from training.measures import calibration_error
 from valuation import ledger, price_list
-from valuation.acceptance import Acceptance
+from valuation.acceptance import CONDITION, Acceptance
 from valuation.appraiser import Appraiser
+from valuation.inspection import CONDITIONS, PLACES, Inspection
 from valuation.owners import Owners
 from valuation.rows import Floats, Mask
 
+ROUNDS = 3  # of what owners take, by who is among them
 HELD_SHARE = 0.25  # of the drawn quotes, the latest: acceptance is checked on them
 FEWEST_HELD = 50
 WORSE_SE = 2.0  # standard errors of a mean log loss by which another must be better to be believed
@@ -87,37 +91,57 @@ class Lesson:
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """Quotes as they are learned from, row by row (n,): features of the devices with their condition, the quotes, and
-    what each device would bring flawless.
+    what each device would bring flawless, in the channel where most are sold.
     """
 
     owners: pl.DataFrame
     quotes: pl.DataFrame
     flawless: Floats
+    sold_in: str | None
 
     def at(self, rows: Mask) -> Asked:
         """Some of them."""
         kept = pl.Series(rows)
-        return Asked(
-            owners=self.owners.filter(kept), quotes=self.quotes.filter(kept), flawless=self.flawless[rows]
+        return replace(
+            self,
+            owners=self.owners.filter(kept),
+            quotes=self.quotes.filter(kept),
+            flawless=self.flawless[rows],
         )
 
 
-def asked(*, quotes: pl.DataFrame, appraiser: Appraiser) -> Asked:
-    """Value the devices of good rows of QUOTES as they would be flawless; those in other currencies are left out."""
+def resold_in(*, quotes: pl.DataFrame, sales: pl.DataFrame) -> str | None:
+    """The channel of most of the sales of what was bought, of good rows of QUOTES and SALES; None where none says."""
+    bought = sales.join(quotes.select("sale_id").drop_nulls(), on="sale_id", how="semi")
+    counted = bought["channel"].drop_nulls().value_counts().sort("count", "channel", descending=[True, False])
+    return counted["channel"][0] if counted.height else None
+
+
+def asked(*, quotes: pl.DataFrame, appraiser: Appraiser, sold_in: str | None) -> Asked:
+    """Value the devices of good rows of QUOTES as they would be flawless, sold in this channel.
+
+    Those in other currencies are left out.
+    """
     known = quotes.filter(pl.col("currency").is_in(appraiser.currencies)).sort("quoted_at", "quote_id")
-    devices = known.with_columns(on=pl.col("quoted_at").dt.date(), grade=pl.lit("EXCELLENT"))
-    absent = [c for c in ledger.DEVICES.columns if c.name not in devices.columns]
-    told = devices.with_columns(pl.lit(None, ledger.DTYPES[c.kind]).alias(c.name) for c in absent)
+    told = devices(known).with_columns(channel=pl.lit(sold_in, pl.String))
     return Asked(
         owners=appraiser.features(devices=told).with_columns(known["condition"]),
         quotes=known,
         flawless=appraiser.appraise(devices=told)["p50"].to_numpy(),
+        sold_in=sold_in,
     )
 
 
-def learn(*, quotes: pl.DataFrame, appraiser: Appraiser) -> Lesson:
-    """Learn the owners from good rows of QUOTES, if there are enough that were drawn, and later ones agree."""
-    told = asked(quotes=quotes, appraiser=appraiser)
+def devices(quotes: pl.DataFrame) -> pl.DataFrame:
+    """The devices of quotes in the columns of ledger.DEVICES, flawless, on the days of the quotes."""
+    told = quotes.with_columns(on=pl.col("quoted_at").dt.date(), grade=pl.lit("EXCELLENT"))
+    absent = [column for column in ledger.DEVICES.columns if column.name not in told.columns]
+    return told.with_columns(pl.lit(None, ledger.DTYPES[column.kind]).alias(column.name) for column in absent)
+
+
+def learn(*, quotes: pl.DataFrame, sales: pl.DataFrame, appraiser: Appraiser) -> Lesson:
+    """Learn the owners from good rows of QUOTES and SALES, if there are enough drawn ones, and later ones agree."""
+    told = asked(quotes=quotes, appraiser=appraiser, sold_in=resold_in(quotes=quotes, sales=sales))
     try:
         owners = fit(told)
         check = checked(told)
@@ -128,12 +152,40 @@ def learn(*, quotes: pl.DataFrame, appraiser: Appraiser) -> Lesson:
 
 
 def fit(told: Asked) -> Owners:
-    """Learn from all of them. Raises TooFewQuotesError, TooFewInspectionsError."""
-    acceptance = accepting.fit(owners=told.owners, quotes=told.quotes, flawless=told.flawless)
-    inspection = inspecting.fit(
-        owners=told.owners, quotes=told.quotes, flawless=told.flawless, acceptance=acceptance
-    )
-    return Owners(acceptance=acceptance, inspection=inspection)
+    """Learn from all of them. Raises TooFewQuotesError, TooFewInspectionsError.
+
+    Acceptance is learned of those who declare a condition. Among them are some who own something worse, and take less:
+    so those who own what they declare take more than that. What each takes, and who is among them, follow from each
+    other.
+    """
+    declared = accepting.fit(owners=told.owners, quotes=told.quotes, flawless=told.flawless)
+    acceptance = declared
+    for _ in range(ROUNDS):
+        inspection = inspecting.fit(
+            owners=told.owners, quotes=told.quotes, flawless=told.flawless, acceptance=acceptance
+        )
+        acceptance = _of_true(declared, acceptance, inspection, told)
+    return Owners(acceptance=acceptance, inspection=inspection, resold_in=told.sold_in)
+
+
+def _of_true(declared: Acceptance, acceptance: Acceptance, inspection: Inspection, told: Asked) -> Acceptance:
+    """The acceptance by true condition of which that by declared condition is the mixture: a step toward it."""
+    offer = told.quotes["offer"].to_numpy()
+    asked = told.at(offer > 0)
+    offer, place = offer[offer > 0], asked.owners["condition"].replace_strict(PLACES).to_numpy()
+    own = np.arange(len(offer)), place
+    chance = inspection.by_declared(categories=asked.owners["category"].to_list())[own]
+    target = declared.least_by_condition(devices=asked.owners, flawless=asked.flawless)[own]
+    least = acceptance.least_by_condition(devices=asked.owners, flawless=asked.flawless)
+    far = np.log(offer[:, None] / least) / acceptance.spread
+    over = (chance * ndtr(far)).sum(axis=1) - declared.probability(offer=offer, least=target)
+    steep = norm.pdf(far[own]) / acceptance.spread
+    shifts = dict(acceptance.shifts[CONDITION])
+    for at, condition in enumerate(CONDITIONS):
+        rows = place == at
+        if rows.any():
+            shifts[condition] = shifts.get(condition, 0.0) + float(over[rows].sum() / steep[rows].sum())
+    return replace(acceptance, shifts={**acceptance.shifts, CONDITION: shifts})
 
 
 def checked(told: Asked) -> Check:

@@ -108,7 +108,7 @@ def _with_owners(plan: Plan, challenger: Appraiser, say: Say) -> tuple[Appraiser
     if plan.quotes is None:
         return challenger, None
     say(f"learning who takes which offer from {plan.quotes.height:,} quotes")
-    lesson = owning.learn(quotes=plan.quotes, appraiser=challenger)
+    lesson = owning.learn(quotes=plan.quotes, sales=plan.read.good, appraiser=challenger)
     told = {**challenger.card, "offers": lesson.to_json()}
     return replace(challenger, owners=lesson.owners, card=told), lesson
 

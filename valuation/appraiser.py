@@ -103,8 +103,10 @@ class Appraiser:
 
         What is told of the grade is not looked at. `owners` tell what they would take, or nobody does.
         """
-        later = devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
-        table = self.features(devices=pl.concat([devices, later]))
+        sold_in = None if owners is None else owners.resold_in
+        asked = devices.with_columns(pl.col("channel").fill_null(pl.lit(sold_in, pl.String)))
+        later = asked.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
+        table = self.features(devices=pl.concat([asked, later]))
         read = self._encoded(table)
         ladder, rows = self.model.ladder(devices=read), devices.height
         return self._prospects(
@@ -156,7 +158,8 @@ class Appraiser:
         """Appraise one device, tell what it and the same device with each of some `changes` bring, and what it sells
         for so many `days` after `on`: from its age then and from the seasons.
 
-        The prospects are those of `on` and so many `days_later`. The market stands still as far as anybody knows; from
+        The prospects are those of `on` and so many `days_later`, in the channel in which what is bought from owners is
+        sold, unless another is told. The market stands still as far as anybody knows; from
         a month after the last sale on, the range grows with the days. Raises as appraise_one.
         """
         if currency not in self.currencies:
@@ -164,6 +167,8 @@ class Appraiser:
                 f"There are no past sales in {currency} to value from; there are some in "
                 f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
             )
+        if days_later and self.owners is not None:
+            device = {"channel": self.owners.resold_in, **device}
         variants: list[Mapping[str, object]] = [{**device, **change} for change in ({}, *changes)]
         asked = [(told, on) for told in variants]
         if days_later:

@@ -190,8 +190,10 @@ def _possible(prospects: Prospects, grade: Whole, terms: Terms) -> Mask:
 
 
 def _finite(prospects: Prospects) -> Prospects:
+    """The same with nothing for what can be no amount of money."""
     today, later = (
-        np.nan_to_num(ladder, posinf=0.0, neginf=0.0) for ladder in (prospects.today, prospects.later)
+        np.where(np.abs(ladder) < money.MAX_MINOR, ladder, 0.0)
+        for ladder in (prospects.today, prospects.later)
     )
     return replace(prospects, today=today, later=later)
 

@@ -10,7 +10,10 @@ from valuation.inspection import Inspection
 
 @dataclass(frozen=True, kw_only=True)
 class Owners:
-    """Which offers they take, and what is found behind what they declare."""
+    """Which offers they take, and what is found behind what they declare; and the channel in which most of what was
+    bought from them was sold, None where that is not known.
+    """
 
     acceptance: Acceptance
     inspection: Inspection
+    resold_in: str | None = None

@@ -104,6 +104,7 @@ def _written(owners: Owners | None) -> dict[str, Any] | None:
     chances = {category: table.tolist() for category, table in sorted(inspection.chances.items())}
     return {
         "acceptance": asdict(owners.acceptance),
+        "resold_in": owners.resold_in,
         "inspection": {**asdict(inspection), "chances": chances, "kept": inspection.kept.tolist()},
     }
 
@@ -115,7 +116,9 @@ def _owners(told: dict[str, Any] | None) -> Owners | None:
     chances = {category: np.array(table) for category, table in told["inspection"]["chances"].items()}
     tables = {"chances": chances, "kept": np.array(told["inspection"]["kept"])}
     return Owners(
-        acceptance=Acceptance(**told["acceptance"]), inspection=Inspection(**told["inspection"] | tables)
+        acceptance=Acceptance(**told["acceptance"]),
+        inspection=Inspection(**told["inspection"] | tables),
+        resold_in=told["resold_in"],
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
@@ -18,7 +19,7 @@ from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.quotes import Quotes
 from serving.settings import Settings
-from valuation.appraisal import Appraisal, Effect, Value
+from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.grades import Grade
 from valuation.ledger import Attribute
 
@@ -33,6 +34,7 @@ class InventedAppraiser:
     name: str = "reprise-appraiser"
     as_of: date = date(2026, 11, 1)
     simulated: bool = False
+    owners: None = None
     currencies: tuple[str, ...] = ("EUR", "GBP", "PLN", "SEK", "USD")
     asked: list[dict[str, Any]] = field(default_factory=list)
     card: dict[str, Any] = field(default_factory=lambda: {"sales": 3})
@@ -59,6 +61,25 @@ class InventedAppraiser:
             schema_overrides={"gpu": pl.String},
         )
     )
+
+    def outlook(
+        self,
+        *,
+        device: dict[str, Any],
+        market: str,
+        currency: str,
+        grade: Grade,
+        on: date,
+        days_later: int = 0,
+        changes: Sequence[dict[str, Any]] = (),
+        days: Sequence[int] = (),
+    ) -> Outlook:
+        appraisal = self.appraise_one(device=device, market=market, currency=currency, grade=grade, on=on)
+        return Outlook(
+            appraisal=appraisal,
+            prospects=appraisal.prospects.at(np.zeros(1 + len(changes), dtype=np.int64)),
+            forecast=dict.fromkeys(days, appraisal.value),
+        )
 
     def appraise_one(
         self, *, device: dict[str, Any], market: str, currency: str, grade: Grade, on: date
