@@ -70,7 +70,7 @@ def draw_up(
         terms=terms,
         controls=controls,
         seller=seller,
-        usual_uncertainty=float(terms.usual_uncertainty) if owners and least is not None else 0.0,
+        cautious=owners is None or least is None,
     )
     highest = sold.payable(float(terms.least_margin_share)).clip(0)
     if owners is None or least is None:

@@ -96,12 +96,13 @@ def of(
     terms: Terms,
     controls: Controls = CALM,
     seller: Seller = Seller.PRIVATE,
-    usual_uncertainty: float = 0.0,
+    cautious: bool = True,
 ) -> Proceeds:
     """Tell what devices bring in each condition, each refurbished, and repaired where needed, or sold for parts.
 
-    It goes the way for which more can be paid; a tie goes to refurbishing. Of later prices only a fall counts. What p10
-    lies below the mean price is held against a device beyond a share of `usual_uncertainty` of that.
+    It goes the way that brings more, a tie to refurbishing; of later prices only a fall counts. Who is `cautious` counts
+    the usual margin as a cost of each way, and holds all of what p10 lies below the mean price against a device; others
+    only what is unusual of that.
     """
     work, spare, handling = (
         _by_condition(table, prospects.category.tolist())
@@ -113,11 +114,11 @@ def of(
         terms=terms,
         controls=controls,
         refunded=seller == Seller.BUSINESS,
-        usual=usual_uncertainty,
+        usual=0.0 if cautious else float(terms.usual_uncertainty),
     )
     refurbished = way(grade=SOLD_AS, work=work, spare=spare)
     for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare)
-    margin = float(terms.margin_share)
+    margin = float(terms.margin_share) if cautious else 0.0
     chosen = for_parts.payable(margin) > refurbished.payable(margin)
     return _either(chosen, for_parts, refurbished)
 
