@@ -84,7 +84,7 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
     moved[drawn] = added
     if not drawn.all():
         apart[~drawn] = design[~drawn] @ (_usual(design[~drawn], offered[~drawn], sizes) - usual)
-    slope, (_, *shifts) = _probit(
+    slope, error, (_, *shifts) = _probit(
         design=sparse.hstack([moved[:, None], ~drawn[:, None], -design], format="csr"),
         sign=np.where(asked["accepted"].to_numpy(), 1.0, -1.0),
         apart=apart,
@@ -96,6 +96,7 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
         base=float(base[0]),
         shifts=found | {"age": _never_rising(found["age"], words["age"])},
         spread=1 / slope,
+        spread_error=error / slope,
         quotes=int(drawn.sum()),
     )
 
@@ -133,8 +134,9 @@ def _never_rising(shifts: Mapping[str, float], ages: pl.Series) -> dict[str, flo
 
 def _probit(
     *, design: sparse.csr_matrix, sign: Floats, apart: Floats, sizes: tuple[int, ...]
-) -> tuple[float, Floats]:
-    """The coefficients of a pooled probit at the mode of their posterior: that of the first column, and the others.
+) -> tuple[float, float, Floats]:
+    """The coefficients of a pooled probit at the mode of their posterior: that of the first column, its standard
+    error, and the others.
 
     Of a design (n, p), answers (n,), 1 taken and -1 not, and the number of members of each column: the slope, the base,
     and those of SHIFTS, whose sd is learned by expectation-maximisation.
@@ -142,14 +144,14 @@ def _probit(
     stated = np.array([SLOPE_SD, PEOPLE_SD, BASE_SD, *SHIFTS.values()])
     mean = np.zeros(sum(sizes))
     mean[0] = USUAL_SLOPE
-    sds, found = stated, mean
+    sds, found, variance = stated, mean, stated
     for _ in range(ROUNDS):
         found, variance = _mode(design, sign, apart * found[0], mean, np.repeat(sds**-2, sizes), found)
         second = np.split(found**2 + variance, np.cumsum(sizes)[:-1])
         sums = np.array([part.sum() for part in second])
         learned = np.sqrt((sums + TRUST * stated**2) / (np.array(sizes) + TRUST))
         sds = np.concatenate([stated[:3], learned[3:]])
-    return max(float(found[0]), LEAST_SLOPE), found[1:]
+    return max(float(found[0]), LEAST_SLOPE), float(np.sqrt(variance[0])), found[1:]
 
 
 def _mode(

@@ -150,6 +150,7 @@ def judged(*, taught: Mapping[str, Owners | None], late: Asked, appraiser: Appra
     told = {
         **{f"offer of {name}": made[name] for name in POLICIES},
         **{f"margin of {name}": _said(plain, made[name], Bargain.margin) * scale for name in POLICIES},
+        **{f"wider of {name}": _said(plain, made[name], _wider(learned)) * scale for name in POLICIES},
         **{f"chance of {name}": _said(plain, made[name], Bargain.accepted) for name in POLICIES},
         "slope_told": _said(plain, made[LEARNED], slope),
         "in_full_told": _said(plain, logged, in_full),
@@ -204,6 +205,12 @@ def _said(pages: Sequence[Page], paid: Floats, of: Callable[[Bargain, Floats], F
         return np.where(own > 0, of(page.declared, np.maximum(own, LEAST)), 0.0)
 
     return _gathered(pages, said)
+
+
+def _wider(owners: Owners | None) -> Callable[[Bargain, Floats], Floats]:
+    """The expected margin where what owners take is spread wider by a standard error."""
+    error = 0.0 if owners is None else owners.acceptance.spread_error
+    return lambda bargain, offer: replace(bargain, spread=bargain.spread * np.exp(error)).margin(offer)
 
 
 def slope(bargain: Bargain, offer: Floats) -> Floats:

@@ -32,12 +32,14 @@ class Acceptance:
 
     `base` is the median of the log of the least that owners take over what their device would bring flawless; `shifts`
     are added to it by the member of one or two columns of a device, the key having their names joined by BETWEEN, as
-    are the words of a member; one not met shifts nothing. `spread` is the sd of the log of the least.
+    are the words of a member; one not met shifts nothing. `spread` is the sd of the log of the least, and
+    `spread_error` how unsure that is, as the sd of its log.
     """
 
     base: float
     shifts: Mapping[str, Mapping[str, float]]
     spread: float
+    spread_error: float
     quotes: int
 
     def least(self, *, owners: pl.DataFrame, flawless: Floats) -> Floats:

@@ -100,9 +100,9 @@ def of(
 ) -> Proceeds:
     """Tell what devices bring in each condition, each refurbished, and repaired where needed, or sold for parts.
 
-    It goes the way that brings more, a tie to refurbishing; of later prices only a fall counts. Who is `cautious` counts
-    the usual margin as a cost of each way, and holds all of what p10 lies below the mean price against a device; others
-    only what is unusual of that.
+    It goes the way that brings more, a tie to refurbishing; of later prices only a fall counts. Who is `cautious`
+    counts the usual margin as a cost of each way, and holds all of what p10 lies below the mean price against a device;
+    others only what is unusual of that.
     """
     work, spare, handling = (
         _by_condition(table, prospects.category.tolist())

@@ -22,6 +22,7 @@ ACCEPTANCE = Acceptance(
     base=0.0,
     shifts={"condition": {condition: float(np.log(worth)) for condition, worth in WORTH.items()}},
     spread=SPREAD,
+    spread_error=0.1,
     quotes=1_000,
 )
 
