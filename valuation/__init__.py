@@ -22,6 +22,8 @@ The ladder (a module imports only from a lower rung):
     rules  acceptance  inspection
     markets
     dated
+    rulebook
+    questions
     catalogue
     derivation
     catalogue_file
