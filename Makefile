@@ -46,6 +46,9 @@ pictures: $(READY) ## draw docs/market: every scenario, beside the public number
 	for file in training/scenarios/*.toml; do name=$$(basename $$file .toml); \
 	  $(PY) notebooks/01-look-at-the-market.py -- --scenario $$name --out docs/market/$$name.png || exit 1; done
 
+questions: $(READY) ## write docs/questions.md after a change of the questions or of the rule behind them
+	$(PY) -c 'from valuation import rulebook; print(rulebook.page(), end="")' > docs/questions.md
+
 COMPILE := UV_PYTHON_DOWNLOADS=never uv pip compile --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock'
 
@@ -54,4 +57,4 @@ lock: ## write the locks again (maintainers; needs uv)
 	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
 	@! grep -n '://' requirements.lock requirements-judge.lock
 
-.PHONY: help run test lint judge bench pictures lock
+.PHONY: help run test lint judge bench pictures questions lock

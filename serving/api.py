@@ -141,6 +141,15 @@ def _add_devices(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_quotes(routes: APIRouter, desk: Desk) -> None:
+    @routes.get(
+        "/v1/buyback/questions",
+        response_model=replies.Questions,
+        responses=_problems(404, 409, 422, 503, unknown=replies.UnknownDevice),
+    )
+    async def list_questions(request: Request, ask: Annotated[asks.QuestionsAsk, Query()]) -> Response:
+        """Say what to ask about a device, which answers there are, and whether the customer can see each."""
+        return _json(desk.questions(ask=ask, request_id=request_id(request)))
+
     @routes.post(
         "/v1/buyback/quotes",
         status_code=201,

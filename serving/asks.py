@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from valuation import questions
 from valuation.catalogue import CATEGORIES
 from valuation.grades import Grade, Wear
 
@@ -45,6 +46,7 @@ Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=MOS
 Category = Literal[CATEGORIES]  # type: ignore[valid-type]
 GradeWord = Literal[tuple(Grade.__members__)]  # type: ignore[valid-type]
 WearWord = Literal[tuple(Wear.__members__)]  # type: ignore[valid-type]
+Language = Literal[questions.LANGUAGES]  # type: ignore[valid-type]
 
 
 class Ask(BaseModel):
@@ -90,7 +92,7 @@ Device = Annotated[
 
 
 class Answers(Ask):
-    """What the owner says of the device; a battery health that is not known is left out or null."""
+    """What the owner says of the device; a battery health or accessories not told are left out or null."""
 
     powers_on: bool
     fully_functional: bool
@@ -100,6 +102,16 @@ class Answers(Ask):
     carrier_locked: bool
     activation_locked: bool
     blacklisted: bool
+    # Not told, it leaves no trace in a request that is kept: a key given before it could be told still holds.
+    accessories: bool | None = Field(default=None, exclude_if=lambda told: told is None)
+
+
+class QuestionsAsk(Ask):
+    """GET /v1/buyback/questions, a query; in the market's language where none is told."""
+
+    market: Market
+    device_id: DeviceId
+    lang: Language | None = None
 
 
 class QuoteAsk(Ask):
@@ -149,6 +161,7 @@ _ASKS = (
     KnownDevice,
     DescribedDevice,
     Answers,
+    QuestionsAsk,
     QuoteAsk,
     ValuationsAsk,
     ComparablesAsk,

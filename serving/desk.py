@@ -24,7 +24,7 @@ from serving.controls import ControlsFile
 from serving.quotes import KeyReused, Quote, Quotes, StoreUnavailable
 from serving.refusal import Refusal
 from serving.subject import Subject
-from valuation import advice, catalogue, exploration, grades, markets, suggestion
+from valuation import advice, catalogue, exploration, grades, markets, questions, suggestion
 from valuation.advice import Advice
 from valuation.appraisal import Appraisal, Outlook
 from valuation.appraiser import FORECAST_DAYS
@@ -100,6 +100,18 @@ class Desk:
     def device(self, device_id: str) -> Variant:
         """The device with this id; Refusal 404 with the nearest ones."""
         return subject.find(device_id=device_id, incumbent=self.incumbent)
+
+    def questions(self, *, ask: asks.QuestionsAsk, request_id: str) -> replies.Questions:
+        """What is asked about a device in a market, in its language or in the one that is wanted."""
+        terms, device = self.terms(ask.market), self.device(ask.device_id)
+        return letters.questions(
+            device=device.name,
+            asked=questions.of(category=device.category),
+            market=terms.market,
+            lang=ask.lang or questions.language(locale=terms.language),
+            on=self.today,
+            request_id=request_id,
+        )
 
     async def quote(self, *, ask: asks.QuoteAsk, key: str, request_id: str) -> Quote:
         """Give a firm quote and keep it, or return the one that this key stands for."""

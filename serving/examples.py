@@ -24,6 +24,7 @@ _ANSWERS = {
     "carrier_locked": False,
     "activation_locked": False,
     "blacklisted": False,
+    "accessories": True,
 }
 
 Examples = dict[str, Any]

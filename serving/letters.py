@@ -20,6 +20,7 @@ from valuation.grades import Grade, Reason, Wear
 from valuation.markets import Terms
 from valuation.money import Money
 from valuation.offer import Offer
+from valuation.questions import Question
 from valuation.suggestion import Suggestion
 
 # HouseCanary calls an fsd up to 0.15 a high confidence; the other two steps are ours.
@@ -52,6 +53,30 @@ def heading(*, incumbent: Incumbent, appraisal: Appraisal, request_id: str) -> d
         "model": model(incumbent),
         "simulated": incumbent.appraiser.simulated,
     }
+
+
+def questions(
+    *, device: str, asked: Sequence[Question], market: str, lang: str, on: date, request_id: str
+) -> replies.Questions:
+    """Write the questions about a device in a language."""
+    return replies.Questions(
+        as_of=on,
+        request_id=request_id,
+        market=market,
+        device=device,
+        lang=lang,
+        questions=[_question(question, lang) for question in asked],
+    )
+
+
+def _question(question: Question, lang: str) -> replies.Question:
+    return replies.Question(
+        field=question.field,
+        kind=question.kind,
+        question=question.texts[lang],
+        answers=[replies.Answer(value=one.value, text=one.texts[lang]) for one in question.answers],
+        visible=question.visible,
+    )
 
 
 def quote(

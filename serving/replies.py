@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from serving.asks import GradeWord
+from serving.asks import GradeWord, Language, WearWord
 from valuation.grades import Condition
 
 ConditionWord = Literal[tuple(Condition.__members__)]  # type: ignore[valid-type]
@@ -119,6 +119,32 @@ class Later(Reply):
     days: int
     p50: Money
     delta: Money
+
+
+class Answer(Reply):
+    """An answer that may be chosen, and the value that stands for it: null where it is not known."""
+
+    value: bool | WearWord | None  # type: ignore[valid-type]
+    text: str
+
+
+class Question(Reply):
+    """What fills a `field` of a quote's answers, a share by any number 0..1 too; `visible` to the customer or not."""
+
+    field: str
+    kind: Literal["yes_no", "wear", "share"]
+    question: str
+    answers: list[Answer]
+    visible: bool
+
+
+class Questions(Answered):
+    """What is asked about a device, in order."""
+
+    market: str
+    device: str
+    lang: Language
+    questions: list[Question]
 
 
 class Quote(Appraised):

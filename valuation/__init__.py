@@ -26,6 +26,8 @@ The ladder (a module imports only from a lower rung):
     acceptance  inspection
     markets
     dated
+    rulebook
+    questions
     catalogue
     derivation
     catalogue_file

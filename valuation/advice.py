@@ -50,6 +50,7 @@ CHANGES: tuple[Change, ...] = (
     _change("CARRIER_UNLOCKED", "It is unlocked for all carriers.", carrier_locked=False),
     _change("BATTERY_REPLACED", "It gets a new battery.", battery_health=1.0),
     _change("REPAIRED", "What does not work is repaired.", powers_on=True, fully_functional=True),
+    _change("ACCESSORIES_ADDED", "Its accessories are complete.", accessories=True),
     _change("SCREEN_LIKE_NEW", "Its screen is like new.", screen=Wear.FLAWLESS),
     _change("BODY_LIKE_NEW", "Its body is like new.", body=Wear.FLAWLESS),
 )
@@ -96,7 +97,13 @@ def advise(
     assessed = [grades.assess(answers=each, battery_floor=terms.battery_floor) for each in told]
     columns = np.array([PLACES[each.condition] for each in assessed])
     listed = offer.listing(
-        prospects=prospects, terms=terms, owners=owners, controls=controls, seller=seller, drawn=drawn
+        prospects=prospects,
+        terms=terms,
+        owners=owners,
+        controls=controls,
+        seller=seller,
+        drawn=drawn,
+        missing=np.array([each.accessories is False for each in told]),
     )
     found = offer.decided(listed=listed, prospects=prospects, columns=columns, terms=terms, controls=controls)
     paid = [

@@ -23,6 +23,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "COMMISSION": "Marketplace commission",
         "REFURBISHMENT": "Refurbishment and repair",
         "PARTS": "Spare parts",
+        "ACCESSORIES": "Accessories that are missing",
         "SHIPPING": "Shipping, both ways",
         "RETURNS": "Devices that buyers send back",
         "WARRANTY": "Warranty",

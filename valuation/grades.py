@@ -78,7 +78,10 @@ class AnswersError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What an owner says about a device; `battery_health` is a share of the new capacity, None if unknown.
+    """What an owner says about a device.
+
+    `battery_health` is a share of the new capacity, None if unknown. `accessories` says whether all that came
+    with the device is there, None if that was not asked or not told.
 
     Raises AnswersError for a battery health outside 0..1.
     """
@@ -91,6 +94,7 @@ class Answers:
     carrier_locked: bool
     activation_locked: bool
     blacklisted: bool
+    accessories: bool | None = None
 
     def __post_init__(self) -> None:
         if self.battery_health is not None and not 0 <= self.battery_health <= 1:
@@ -155,6 +159,12 @@ RULES: tuple[Rule, ...] = (
     _rule("SCREEN_LIGHT", Verdict.GOOD, "The screen has light scratches.", lambda a: a.screen == Wear.LIGHT),
     _rule("BODY_LIGHT", Verdict.GOOD, "The body has light scratches.", lambda a: a.body == Wear.LIGHT),
     _rule("CARRIER_LOCKED", Verdict.NOTED, "It is locked to a carrier.", lambda a: a.carrier_locked),
+    _rule(
+        "ACCESSORIES_MISSING",
+        Verdict.NOTED,
+        "Something that came with it is missing.",
+        lambda a: a.accessories is False,
+    ),
 )
 FLAWLESS = Reason(code="FLAWLESS", sentence="It works and shows no wear.")
 

@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from valuation import catalogue, dated, money
+from valuation import catalogue, dated, money, questions
 from valuation.catalogue import CATEGORIES
 from valuation.dated import Dated, OpenTable, TermsError
 from valuation.grades import Condition, Grade
@@ -59,12 +59,14 @@ SCHEMA: dated.Schema = {
     **{f"refurbishment.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
     **{f"parts.{category}": dict.fromkeys(Condition, dated.amount) for category in CATEGORIES},
     "parts_handling": _AMOUNTS,
+    "accessories": _AMOUNTS,
     "shipping": _AMOUNTS,
     "days_to_sell": dict.fromkeys(CATEGORIES, dated.days),
     "days_to_arrive": dated.days,
     "minimum_offer": dated.positive_amount,
     "payable_step": dated.positive_amount,
     "quote_validity_days": dated.days,
+    "requote_for": dated.one_of(*questions.REQUOTE_FOR),
     "return_days": dated.days,
     "warranty_months": dated.months,
     "max_fsd": dated.float_share,
@@ -129,12 +131,14 @@ class Terms:
     refurbishment: Mapping[str, Mapping[Condition, Money]]  # by category; labour, cleaning, testing
     parts: Mapping[str, Mapping[Condition, Money]]  # by category; spare parts: screen, battery, board
     parts_handling: Mapping[str, Money]  # by category, for a device that is sold for parts
+    accessories: Mapping[str, Money]  # by category, what a missing set costs; see questions.toml
     shipping: Mapping[str, Money]  # by category, from the customer and to the buyer
     days_to_sell: Mapping[str, int]  # by category, from arrival
     days_to_arrive: int  # from the quote until the device has been inspected
     minimum_offer: Money
     payable_step: Money
     quote_validity_days: int
+    requote_for: str  # the worse findings that may lower a re-quote: "seen" by the customer, or "all"
     return_days: int  # within which a buyer may send a device back
     warranty_months: int  # promised to the buyer; the law may give more
     max_fsd: float  # above it a person decides

@@ -107,13 +107,15 @@ def decide(
     controls: Controls = CALM,
     seller: Seller = Seller.PRIVATE,
     drawn: float | None = None,
+    missing: bool = False,
 ) -> Offer:
     """Choose what to pay for a device, rounded down to the market's payable step.
 
     The device goes the way that pays more: refurbished (and repaired where needed), or sold for parts; a tie goes to
     refurbishing. REFUSE for a `blocked` one (codes of grades.RULES); REVIEW where the estimate is no possible price,
     its fsd is above the terms' max_fsd, it rests on less than FIRM_BASES, or the controls say so; RECYCLE where less
-    than the minimum could be paid. `drawn` is the place of exploration.drawn in the terms' range.
+    than the minimum could be paid. `drawn` is the place of exploration.drawn in the terms' range; accessories may be
+    `missing`.
 
     Raises CurrencyMismatch or MarketMismatch where the appraisal is not of the terms' market.
     """
@@ -122,7 +124,13 @@ def decide(
         return refused(condition=condition, blocked=blocked, terms=terms)
     prospects, columns = appraisal.prospects, np.array([PLACES[condition]])
     listed = listing(
-        prospects=prospects, terms=terms, owners=owners, controls=controls, seller=seller, drawn=drawn
+        prospects=prospects,
+        terms=terms,
+        owners=owners,
+        controls=controls,
+        seller=seller,
+        drawn=drawn,
+        missing=np.array([missing]),
     )
     found = decided(listed=listed, prospects=prospects, columns=columns, terms=terms, controls=controls)
     return written(listed=listed, found=found, prospects=prospects, columns=columns, at=0, terms=terms)
@@ -142,10 +150,16 @@ def listing(
     controls: Controls = CALM,
     seller: Seller = Seller.PRIVATE,
     drawn: float | None = None,
+    missing: Mask | None = None,
 ) -> PriceList:
     """Draw up the price list of devices whose estimates may be no possible prices: those count as nothing."""
     listed = price_list.draw_up(
-        prospects=_finite(prospects), terms=terms, owners=owners, controls=controls, seller=seller
+        prospects=_finite(prospects),
+        terms=terms,
+        owners=owners,
+        controls=controls,
+        seller=seller,
+        missing=missing,
     )
     if drawn is None:
         return listed

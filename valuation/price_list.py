@@ -19,7 +19,7 @@ from valuation.inspection import PLACES
 from valuation.markets import Terms
 from valuation.owners import Owners
 from valuation.proceeds import Proceeds, Seller
-from valuation.rows import Floats
+from valuation.rows import Floats, Mask
 
 CONDITIONS = len(PLACES)
 COST_PLUS, BY_MARGIN = "cost-plus", "expected-margin"
@@ -62,8 +62,9 @@ def draw_up(
     owners: Owners | None = None,
     controls: Controls = CALM,
     seller: Seller = Seller.PRIVATE,
+    missing: Mask | None = None,
 ) -> PriceList:
-    """Find what to offer for devices of one market in every condition."""
+    """Find what to offer for devices of one market in every condition; of some, accessories are `missing` (n,)."""
     least = prospects.least
     sold = proceeds.of(
         prospects=prospects,
@@ -71,6 +72,7 @@ def draw_up(
         controls=controls,
         seller=seller,
         cautious=owners is None or least is None,
+        missing=missing,
     )
     highest = sold.payable(float(terms.least_margin_share)).clip(0)
     if owners is None or least is None:

@@ -97,12 +97,13 @@ def of(
     controls: Controls = CALM,
     seller: Seller = Seller.PRIVATE,
     cautious: bool = True,
+    missing: Mask | None = None,
 ) -> Proceeds:
     """Tell what devices bring in each condition, each refurbished, and repaired where needed, or sold for parts.
 
     It goes the way that brings more, a tie to refurbishing; of later prices only a fall counts. Who is `cautious`
     counts the usual margin as a cost of each way, and holds all of what p10 lies below the mean price against a device;
-    others only what is unusual of that.
+    others only what is unusual of that. Of devices with accessories `missing` (n,) they are bought for refurbishing.
     """
     work, spare, handling = (
         _by_condition(table, prospects.category.tolist())
@@ -116,8 +117,10 @@ def of(
         refunded=seller == Seller.BUSINESS,
         usual=0.0 if cautious else float(terms.usual_uncertainty),
     )
-    refurbished = way(grade=SOLD_AS, work=work, spare=spare)
-    for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare)
+    sets = _by_condition(_alike(terms.accessories), prospects.category.tolist())
+    sets = 0 * sets if missing is None else sets * missing[:, None]
+    refurbished = way(grade=SOLD_AS, work=work, spare=spare, sets=sets)
+    for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare, sets=0 * sets)
     margin = float(terms.margin_share) if cautious else 0.0
     chosen = for_parts.payable(margin) > refurbished.payable(margin)
     return _either(chosen, for_parts, refurbished)
@@ -128,6 +131,7 @@ def _way(
     grade: Whole,
     work: Floats,
     spare: Floats,
+    sets: Floats,
     prospects: Prospects,
     terms: Terms,
     controls: Controls,
@@ -143,6 +147,7 @@ def _way(
         "COMMISSION": float(terms.commission_share) * price,
         "REFURBISHMENT": work,
         "PARTS": spare,
+        "ACCESSORIES": sets,
         "SHIPPING": _by_condition(_alike(terms.shipping), prospects.category.tolist()),
         "RETURNS": float(terms.returns_share) * price,
         "WARRANTY": float(terms.warranty_share) * price,

@@ -17,6 +17,7 @@ SHAPES = {
     "/v1/buyback/quotes": replies.Quote,
     "/v1/valuations": replies.Valuations,
     "/v1/sellers/price-checks": replies.PriceCheck,
+    "/v1/buyback/questions?market=GB&device_id=apple-iphone-13-128gb": replies.Questions,
     "/v1/markets": replies.Markets,
     "/v1/devices": replies.Devices,
     "/v1/devices/apple-iphone-13-128gb": replies.DeviceFound,

@@ -56,6 +56,8 @@ def every_answer():
             ["NO_POWER", "SCREEN_CRACKED"],
         ),
         ({"carrier_locked": True}, "FUNCTIONAL_FLAWLESS", ["CARRIER_LOCKED"]),
+        ({"accessories": True}, "FUNCTIONAL_FLAWLESS", ["FLAWLESS"]),
+        ({"accessories": False}, "FUNCTIONAL_FLAWLESS", ["ACCESSORIES_MISSING"]),
         ({"battery_health": 0.84}, "FUNCTIONAL_GOOD", ["BATTERY_BELOW_FLOOR"]),
         ({"battery_health": 0.79}, "FUNCTIONAL_USED", ["BATTERY_BELOW_FLOOR"]),
         ({"battery_health": 0.79, "powers_on": False}, "NOT_FUNCTIONAL_USED", ["NO_POWER"]),

@@ -11,7 +11,7 @@ import pytest
 from babel import Locale
 from babel.numbers import get_territory_currencies
 
-from valuation import markets, money
+from valuation import markets, money, questions
 from valuation.catalogue import CATEGORIES
 from valuation.grades import Condition, Grade
 from valuation.money import Money
@@ -59,12 +59,30 @@ def test_the_six_markets_speak_five_languages():
 def test_every_category_condition_and_grade_has_its_terms(market, on):
     terms = markets.terms(market=market, on=on)
     by_condition = (terms.refurbishment, terms.parts)
-    by_category = (*by_condition, terms.parts_handling, terms.shipping, terms.days_to_sell)
+    by_category = (*by_condition, terms.parts_handling, terms.accessories, terms.shipping, terms.days_to_sell)
     assert all(set(table) == set(CATEGORIES) for table in by_category)
     assert all(set(costs) == set(Condition) for table in by_condition for costs in table.values())
     assert set(terms.grade_words) == set(Grade)
     assert len(set(terms.grade_words.values())) == len(Grade)
     assert set(terms.battery_floor) == {Grade.FAIR, Grade.GOOD, Grade.EXCELLENT, Grade.PREMIUM}
+
+
+@every_market
+def test_what_is_missing_costs_something_and_less_than_to_repair_what_is_broken(market):
+    terms = markets.terms(market=market, on=DAYS[-1])
+    for category in CATEGORIES:
+        repair = terms.parts[category][Condition.FUNCTIONAL_CRACKED]
+        assert Money(0, terms.currency) < terms.accessories[category] < repair
+
+
+@every_market
+def test_a_market_says_which_findings_lower_a_re_quote(market):
+    for entry in history(market)["requote_for"]:
+        assert entry.value in questions.REQUOTE_FOR
+
+
+def test_in_france_only_what_the_customer_could_have_seen_lowers_a_re_quote():
+    assert markets.terms(market="FR", on=DAYS[-1]).requote_for == "seen"
 
 
 @every_market

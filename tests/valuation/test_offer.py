@@ -24,7 +24,17 @@ PUBLISHED = Path(__file__).parents[1] / "published" / "vat_margin_scheme.csv"
 WORKED_SUMS = tuple(csv.DictReader(PUBLISHED.read_text(encoding="utf-8").splitlines()))
 ONE_EURO_IN = {"EUR": 1.0, "GBP": 0.87, "USD": 1.1, "PLN": 4.3, "SEK": 11.3}
 CODES = [
-    *("RESALE", "COMMISSION", "REFURBISHMENT", "PARTS", "SHIPPING", "RETURNS", "WARRANTY", "HOLDING"),
+    *(
+        "RESALE",
+        "COMMISSION",
+        "REFURBISHMENT",
+        "PARTS",
+        "ACCESSORIES",
+        "SHIPPING",
+        "RETURNS",
+        "WARRANTY",
+        "HOLDING",
+    ),
     *("PRICE_LOCK", "PAYMENT", "UNCERTAINTY", "MARGIN", "VAT_ON_MARGIN", "ROUNDING"),
 ]
 
@@ -211,6 +221,7 @@ def test_an_itemised_offer_adds_up_as_worked_by_hand():
         "COMMISSION": "-30.00",
         "REFURBISHMENT": "-18.00",
         "PARTS": "0.00",
+        "ACCESSORIES": "0.00",
         "SHIPPING": "-10.00",
         "RETURNS": "-7.50",
         "WARRANTY": "-4.50",
