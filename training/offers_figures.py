@@ -43,7 +43,7 @@ class Policy:
 
     @property
     def held(self) -> bool | None:
-        """Whether the truth lies within the interval; None of the history, whose makers knew more than the truth tells."""
+        """Whether the truth lies within the interval; None of history, whose makers knew more than the truth tells."""
         if self.truth is None or self.name == HISTORY:
             return None
         return self.estimate.holds(self.truth)
@@ -142,9 +142,14 @@ def _words(judged: pl.DataFrame) -> Words:
         sold=sold.height,
         realised=_realised(sold),
         true_acceptance_error=_calibration(told, own[f"true chance of {LEARNED}"]) if known else None,
-        slope=float(own["slope_told"].sum() / own["true slope"].sum()) if known else None,
+        slope=_slope(own) if known else None,
         cohort=_brings(own, "") / _brings(own, "true ") if known else None,
     )
+
+
+def _slope(own: pl.DataFrame) -> float:
+    told, true = (own[name].to_numpy().sum() for name in ("slope_told", "true slope"))
+    return float(told / true)
 
 
 def _calibration(told: Any, happened: pl.Series) -> float:

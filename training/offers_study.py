@@ -139,18 +139,19 @@ def judged(*, taught: Mapping[str, Owners | None], late: Asked, appraiser: Appra
     """What each policy offers for quotes, what it and the learned model say of it, and what came of the quotes."""
     devices = owning.devices(late.quotes)
     learned = taught[LEARNED]
+    error = learned.acceptance.spread_error if learned else 0.0
     plain = list(
         offers.pages(devices=devices, appraiser=appraiser, owners=learned, adjusted=_without_reserves)
     )
     made = {name: _offered(devices, appraiser, owners) for name, owners in taught.items()}
-    logged = late.quotes["offer"].to_numpy()
+    logged = np.maximum(late.quotes["offer"].to_numpy(), LEAST)
     value = _gathered(plain, lambda page: _declared_price(page))
     made |= {FLAT: FLAT_SHARE * value, HISTORY: logged}
     scale = 100 / _usual(late)
     told = {
         **{f"offer of {name}": made[name] for name in POLICIES},
         **{f"margin of {name}": _said(plain, made[name], Bargain.margin) * scale for name in POLICIES},
-        **{f"wider of {name}": _said(plain, made[name], _wider(learned)) * scale for name in POLICIES},
+        **{f"wider of {name}": _wider(plain, made[name], logged, error) * scale for name in POLICIES},
         **{f"chance of {name}": _said(plain, made[name], Bargain.accepted) for name in POLICIES},
         "slope_told": _said(plain, made[LEARNED], slope),
         "in_full_told": _said(plain, logged, in_full),
@@ -207,10 +208,19 @@ def _said(pages: Sequence[Page], paid: Floats, of: Callable[[Bargain, Floats], F
     return _gathered(pages, said)
 
 
-def _wider(owners: Owners | None) -> Callable[[Bargain, Floats], Floats]:
-    """The expected margin where what owners take is spread wider by a standard error."""
-    error = 0.0 if owners is None else owners.acceptance.spread_error
-    return lambda bargain, offer: replace(bargain, spread=bargain.spread * np.exp(error)).margin(offer)
+def _wider(pages: Sequence[Page], paid: Floats, logged: Floats, error: float) -> Floats:
+    """The expected margin of each offer where what owners take is spread wider by an error of its log: (n,).
+
+    What is taken of the offers that were made is known: so it is spread around those.
+    """
+
+    def said(page: Page) -> Floats:
+        own, usual, bargain = paid[page.rows], np.log(logged[page.rows])[:, None], page.declared
+        reserve = usual + (bargain.reserve - usual) * np.exp(error)
+        wider = replace(bargain, reserve=reserve, spread=bargain.spread * np.exp(error))
+        return np.where(own > 0, wider.margin(np.maximum(own, LEAST)), 0.0)
+
+    return _gathered(pages, said)
 
 
 def slope(bargain: Bargain, offer: Floats) -> Floats:
