@@ -48,7 +48,8 @@ class Prospects(Rows):
     """What n devices bring at every grade, today and on the day when each would be sold: (n, grades, OUTCOMES) both.
 
     `category` and `basis` are words (n,); `least` is what half of the owners would take for each in every Condition,
-    (n, 6), where that is known. Amounts are major units of one currency.
+    (n, 6), where that is known; `usual` are the same of the usual device of each one's model, of which nothing else is
+    told. Amounts are major units of one currency.
     """
 
     today: Floats
@@ -56,6 +57,7 @@ class Prospects(Rows):
     category: NDArray[np.str_]
     basis: NDArray[np.str_]
     least: Floats | None
+    usual: Prospects | None = None
 
     def __len__(self) -> int:
         return len(self.category)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,12 @@ from valuation.spread import SALES
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000
 FORECAST_DAYS = (30, 60, 90)
+# What is told of one device and not of its model: see Prospects.usual.
+OF_ONE = {
+    column.name: ledger.DTYPES[column.kind]
+    for column in ledger.DEVICES.columns
+    if column.name in ("storage_gb", "battery_health", "carrier_locked", "launched_on", "launch_price")
+}
 
 
 class AppraiserError(ValueError):
@@ -103,30 +109,21 @@ class Appraiser:
 
         What is told of the grade is not looked at. `owners` tell what they would take, or nobody does.
         """
-        sold_in = None if owners is None else owners.resold_in
-        asked = devices.with_columns(pl.col("channel").fill_null(pl.lit(sold_in, pl.String)))
-        later = asked.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
-        table = self.features(devices=pl.concat([asked, later]))
-        read = self._encoded(table)
-        ladder, rows = self.model.ladder(devices=read), devices.height
-        return self._prospects(
-            owners, table[:rows], ladder[:rows], ladder[rows:], self.model.location.basis(devices=read)[:rows]
+        if owners is None:
+            return self._prospects(None, pl.concat([devices, _later(devices, days)]))
+        asked = devices.with_columns(pl.col("channel").fill_null(pl.lit(owners.resold_in, pl.String)))
+        usual = asked.with_columns(pl.lit(None, kind).alias(name) for name, kind in OF_ONE.items())
+        found, like = (
+            self._prospects(owners, pl.concat([each, _later(each, days)])) for each in (asked, usual)
         )
+        return replace(found, usual=like)
 
-    def _prospects(
-        self, owners: Owners | None, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole
-    ) -> Prospects:
-        flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
-        if owners is not None:
-            taking = owners.acceptance
-            least = taking.least_by_condition(devices=table, flawless=flawless)
-        return Prospects(
-            today=today,
-            later=later,
-            category=table["category"].to_numpy().astype(np.str_),
-            basis=np.array(BASES)[basis],
-            least=least,
-        )
+    def _prospects(self, owners: Owners | None, both: pl.DataFrame) -> Prospects:
+        """Of devices, one after the other, and the same when they are sold."""
+        table = self.features(devices=both)
+        read, count = self._encoded(table), both.height // 2
+        ladder, basis = self.model.ladder(devices=read), self.model.location.basis(devices=read)
+        return _prospects(owners, table[:count], ladder[:count], ladder[count:], basis[:count])
 
     @cached_property
     def _facts(self) -> vocabulary.Facts:
@@ -169,18 +166,21 @@ class Appraiser:
             )
         if days_later and self.owners is not None:
             device = {"channel": self.owners.resold_in, **device}
+        like = {name: told for name, told in device.items() if name not in OF_ONE}
         variants: list[Mapping[str, object]] = [{**device, **change} for change in ({}, *changes)]
-        asked = [(told, on) for told in variants]
-        if days_later:
-            asked += [(told, on + timedelta(days=days_later)) for told in variants]
+        told = [*variants, like]
+        asked = [(each, on + timedelta(days=ahead)) for ahead in (0, days_later) for each in told]
         asked += [(device, on + timedelta(days=ahead)) for ahead in days]
         table = features.table(devices=self._rows(asked, market, currency, grade), attributes=self.attributes)
-        read, count = self._encoded(table), len(variants)
+        read, count = self._encoded(table), len(told)
         said = self.model.said(devices=read)
         ladder = self.model.ladder(devices=read, said=said)
         basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
-        today, later = ladder[:count], ladder[count : 2 * count] if days_later else ladder[:count]
-        prospects = self._prospects(self.owners, table[:count], today, later, basis[:count])
+        every = _prospects(
+            self.owners, table[:count], ladder[:count], ladder[count : 2 * count], basis[:count]
+        )
+        usual = every.at(np.full(len(variants), len(variants)))
+        prospects = replace(every.at(slice(len(variants))), usual=usual)
         values = _ladder(ladder[0])
         appraisal = Appraisal(
             market=market,
@@ -197,7 +197,7 @@ class Appraiser:
                 centres=self.centres[currency],
                 rest="grade" if sold else "model",
             ),
-            later=_ladder(later[0]),
+            later=_ladder(prospects.later[0]),
             least=None if prospects.least is None else tuple(prospects.least[0].tolist()),
         )
         ahead = ladder[len(asked) - len(days) :]
@@ -260,3 +260,23 @@ class Appraiser:
 def _ladder(outcomes: Floats) -> dict[Grade, Value]:
     """The ladder of one device (grades, OUTCOMES) in words."""
     return {grade: Value(**dict(zip(OUTCOMES, outcomes[grade].tolist(), strict=True))) for grade in Grade}
+
+
+def _later(devices: pl.DataFrame, days: Whole) -> pl.DataFrame:
+    return devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
+
+
+def _prospects(
+    owners: Owners | None, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole
+) -> Prospects:
+    """Of the features of devices (n,), and their ladders today and on the day when they are sold."""
+    flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
+    if owners is not None:
+        least = owners.acceptance.least_by_condition(devices=table, flawless=flawless)
+    return Prospects(
+        today=today,
+        later=later,
+        category=table["category"].to_numpy().astype(np.str_),
+        basis=np.array(BASES)[basis],
+        least=least,
+    )

@@ -7,7 +7,9 @@ margin.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -66,20 +68,17 @@ def draw_up(
 ) -> PriceList:
     """Find what to offer for devices of one market in every condition; of some, accessories are `missing` (n,)."""
     least = prospects.least
-    sold = proceeds.of(
-        prospects=prospects,
-        terms=terms,
-        controls=controls,
-        seller=seller,
-        cautious=owners is None or least is None,
-        missing=missing,
+    knows = owners is not None and least is not None
+    sell = partial(
+        proceeds.of, terms=terms, controls=controls, seller=seller, cautious=not knows, missing=missing
     )
+    sold = sell(prospects=prospects)
     highest = sold.payable(float(terms.least_margin_share)).clip(0)
     if owners is None or least is None:
         sought, bargain = sold.payable(float(terms.margin_share)), None
     else:
         bargain = _bargain(prospects, least, sold, terms, owners)
-        sought = _best(bargain, sold.payable(float(terms.most_margin_share)), highest)
+        sought = highest * _share(prospects.usual or prospects, sell, terms, owners)
     rising = np.maximum.accumulate(sought[:, ::-1], axis=1)[:, ::-1]
     return PriceList(
         policy=COST_PLUS if bargain is None else BY_MARGIN,
@@ -106,12 +105,21 @@ def _bargain(prospects: Prospects, least: Floats, sold: Proceeds, terms: Terms, 
     )
 
 
-def _best(bargain: Bargain, lowest: Floats, highest: Floats) -> Floats:
-    """The offers with the highest expected margin, 0 where none earns: (n, 6)."""
+def _share(prospects: Prospects, sell: Callable[..., Proceeds], terms: Terms, owners: Owners) -> Floats:
+    """The offer with the highest expected margin, as a share of the highest one, 0 where none earns: (n, 6).
+
+    That of the usual device of a model holds for each of them: so what is better about one, and raises the highest
+    offer, never lowers what is paid for it, whatever its owner would take.
+    """
+    assert prospects.least is not None  # noqa: S101 - for the types: see draw_up
+    sold = sell(prospects=prospects)
+    bargain = _bargain(prospects, prospects.least, sold, terms, owners)
+    highest = sold.payable(float(terms.least_margin_share)).clip(0)
+    lowest = sold.payable(float(terms.most_margin_share))
     high = highest.ravel()
     pays = np.flatnonzero(high > 0)
     low = np.clip(lowest.ravel(), FARTHEST * high, high)
     found, part = np.zeros(len(high)), bargain.at(pays)
     offers = part.best(low=low[pays], high=high[pays])
-    found[pays] = np.where(part.margin(offers) > 0, offers, 0.0)
+    found[pays] = np.where(part.margin(offers) > 0, offers / high[pays], 0.0)
     return found.reshape(highest.shape)

@@ -102,8 +102,9 @@ def of(
     """Tell what devices bring in each condition, each refurbished, and repaired where needed, or sold for parts.
 
     It goes the way that brings more, a tie to refurbishing; of later prices only a fall counts. Who is `cautious`
-    counts the usual margin as a cost of each way, and holds all of what p10 lies below the mean price against a device;
-    others only what is unusual of that. Of devices with accessories `missing` (n,) they are bought for refurbishing.
+    counts the usual margin as a cost of each way, not the least, and holds all of what p10 lies below the mean price
+    against a device; others only what is unusual of that. For a device to be refurbished, accessories that are
+    `missing` (n,) are bought.
     """
     work, spare, handling = (
         _by_condition(table, prospects.category.tolist())
@@ -121,7 +122,7 @@ def of(
     sets = 0 * sets if missing is None else sets * missing[:, None]
     refurbished = way(grade=SOLD_AS, work=work, spare=spare, sets=sets)
     for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare, sets=0 * sets)
-    margin = float(terms.margin_share) if cautious else 0.0
+    margin = float(terms.margin_share if cautious else terms.least_margin_share)
     chosen = for_parts.payable(margin) > refurbished.payable(margin)
     return _either(chosen, for_parts, refurbished)
 
