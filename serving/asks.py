@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -47,6 +47,11 @@ Category = Literal[CATEGORIES]  # type: ignore[valid-type]
 GradeWord = Literal[tuple(Grade.__members__)]  # type: ignore[valid-type]
 WearWord = Literal[tuple(Wear.__members__)]  # type: ignore[valid-type]
 Language = Literal[questions.LANGUAGES]  # type: ignore[valid-type]
+
+
+Told = TypeVar("Told")
+# Not told, an answer leaves no trace in a request that is kept: a key given before it could be left out still holds.
+Untold = Annotated[Told | None, Field(exclude_if=lambda told: told is None)]
 
 
 class Ask(BaseModel):
@@ -92,18 +97,20 @@ Device = Annotated[
 
 
 class Answers(Ask):
-    """What the owner says of the device; a battery health or accessories not told are left out or null."""
+    """What the owner says of the device: all that GET /v1/buyback/questions asks about it.
 
-    powers_on: bool
-    fully_functional: bool
-    screen: WearWord  # type: ignore[valid-type]
-    body: WearWord  # type: ignore[valid-type]
+    A battery health or accessories that are not known are left out or null, and so is what is not asked.
+    """
+
+    powers_on: Untold[bool] = None
+    fully_functional: Untold[bool] = None
+    screen: Untold[WearWord] = None  # type: ignore[valid-type]
+    body: Untold[WearWord] = None  # type: ignore[valid-type]
     battery_health: Share | None = None
-    carrier_locked: bool
-    activation_locked: bool
-    blacklisted: bool
-    # Not told, it leaves no trace in a request that is kept: a key given before it could be told still holds.
-    accessories: bool | None = Field(default=None, exclude_if=lambda told: told is None)
+    carrier_locked: Untold[bool] = None
+    activation_locked: Untold[bool] = None
+    blacklisted: Untold[bool] = None
+    accessories: Untold[bool] = None
 
 
 class QuestionsAsk(Ask):

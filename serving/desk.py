@@ -198,7 +198,7 @@ class Desk:
             carrier_locked=ask.answers.carrier_locked,
         )
         asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=self.today)
-        answers = grades.Answers(**ask.answers.model_dump() | letters.wear(ask.answers))
+        answers = subject.answers(ask.answers, category=asked.fields["category"])
         outlook, advised = self._advise(incumbent, asked, answers, terms)
         reply = letters.quote(
             device=asked.name,

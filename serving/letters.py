@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from serving import asks, replies
+from serving import replies
 from serving.champion import Incumbent
 from serving.quotes import Quote, new_id
 from valuation import money, price_list
@@ -16,7 +16,7 @@ from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.catalogue import Variant
 from valuation.comparables import Comparable
 from valuation.deal import Firmness
-from valuation.grades import Grade, Reason, Wear
+from valuation.grades import Grade, Reason
 from valuation.markets import Terms
 from valuation.money import Money
 from valuation.offer import Offer
@@ -270,11 +270,6 @@ def possible(appraisal: Appraisal) -> bool:
         return all(_estimate(value, appraisal.currency) for value in told)
     except money.MoneyError:
         return False
-
-
-def wear(answers: asks.Answers) -> dict[str, Wear]:
-    """The answers about the surface, in the domain's words."""
-    return {"screen": Wear[answers.screen], "body": Wear[answers.body]}
 
 
 def _money(amount: Money) -> replies.Money:

@@ -12,10 +12,10 @@ import polars as pl
 from serving import asks, letters
 from serving.champion import Incumbent
 from serving.refusal import Refusal
-from valuation import catalogue, ledger, money
+from valuation import catalogue, ledger, money, questions
 from valuation.appraisal import Appraisal, Value
 from valuation.catalogue import Variant
-from valuation.grades import Grade
+from valuation.grades import Answers, Grade, Wear
 from valuation.markets import Terms
 from valuation.money import Money
 
@@ -84,6 +84,17 @@ def _appraisal(category: str, rows: list[dict[str, Any]], told: dict[str, Any]) 
         comparables=rows[Grade.GOOD]["comparables"],
         effects=(),
     )
+
+
+def answers(told: asks.Answers, *, category: str) -> Answers:
+    """What an owner answered, and what counts where nothing is asked; Refusal 422 for what is missing."""
+    given = {name: value for name, value in told.model_dump().items() if value is not None}
+    if missing := questions.untold(category=category, told=given):
+        title = f"an answer is needed for a {category}: see GET /v1/buyback/questions"
+        errors = [{"field": f"answers.{name}", "title": title} for name in missing]
+        raise Refusal(422, "malformed", "Some fields cannot be taken as they are.", errors=errors)
+    worn = {name: Wear[given[name]] for name in ("screen", "body") if name in given}
+    return questions.whole(category=category, told=given | worn)
 
 
 def find(*, device_id: str, incumbent: Incumbent) -> Variant:

@@ -8,7 +8,7 @@ seller should ask.
 
 The ladder (a module imports only from a lower rung):
 
-    advice
+    advice  requote
     offer  suggestion  trial
     deal
     price_list  exploration

@@ -101,10 +101,15 @@ def whole(*, category: str, told: Mapping[str, Any]) -> Answers:
     """
     if unknown := sorted(set(told) - set(KINDS)):
         raise AnswersError(f"No question fills {', '.join(unknown)}: known are {', '.join(KINDS)}.")
-    asked = [question.field for question in of(category=category)]
-    if missing := [name for name in asked if name not in told and getattr(WHOLE, name) is not None]:
+    if missing := untold(category=category, told=told):
         raise AnswersError(f"An offer for a {category} also needs an answer to: {', '.join(missing)}.")
     return replace(WHOLE, **told)
+
+
+def untold(*, category: str, told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the fields whose questions of a category need an answer that is not among those told."""
+    asked = [question.field for question in of(category=category)]
+    return tuple(name for name in asked if name not in told and getattr(WHOLE, name) is not None)
 
 
 def counted(*, declared: Answers, found: Answers, category: str, rule: str) -> Answers:

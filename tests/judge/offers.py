@@ -34,11 +34,13 @@ Made by `make judge-offers` on {on}; do not edit. SIMULATED markets: {scope}
 
 Before each of {origins} windows of {days} days an appraiser learns from the sales until then, and who takes which offer
 and what is found from the quotes of which that was known; then every policy offers for the quotes of the window. A
-tenth of the quotes were drawn; "a fifth drawn" learns from a fifth of those, 2 % of all. Amounts are in
-hundredths of what a flawless device usually brings. All offers keep the terms: payable steps, least offers and margins,
-reserves that the truth does not know. Regret is the share of the margins of the best offers that is missed, with the 95 % interval of a
-bootstrap of cells of model and day; all seeds of a scenario are together. "From all quotes" takes people's offers for
-drawn ones; cost-plus is what the house does where nothing was drawn.
+tenth of the quotes were drawn; "a fifth drawn" learns from a fifth of those, 2 % of all. "From all quotes" takes
+people's offers for drawn ones; cost-plus is what the house does where nothing was drawn. Amounts are in hundredths of
+what a flawless device usually brings. All offers keep the terms: payable steps, least offers and margins, reserves that
+the truth does not know.
+
+Regret is the share of the margins of the best offers that is missed, with the 95 % interval of a bootstrap of cells of
+model and day; all seeds of a scenario are together.
 """
 
 

@@ -1,4 +1,4 @@
-"""Laws of every offer, on random devices: both policies, all markets, conditions, batteries, storages, locks and ages."""
+"""Laws of every offer, on random devices, of both policies and in all markets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from valuation.inspection import CONDITIONS
 from valuation.owners import Owners
 from valuation.price_list import BY_MARGIN, COST_PLUS
 
-ON = markets.terms  # the terms of a day
 AT_ONCE = 500
 SEED = 11
-SEK_PER = {"EUR": 11.3, "GBP": 13.0, "USD": 10.4, "PLN": 2.6, "SEK": 1.0}
 
 
 @pytest.fixture(scope="module")
