@@ -17,6 +17,7 @@ from training import (
     mapping,
     offers,
     ratio_study,
+    rehearsing,
     report,
     retrain,
     screen,
@@ -37,6 +38,7 @@ app = typer.Typer(
 
 app.command()(inventing.simulate)
 app.command()(inventing.scenarios)
+app.command(name="offers-study")(rehearsing.offers_study_)
 
 HERE = Path(".reprise")
 DEMO_SALES = 12_000

@@ -78,6 +78,11 @@ class Figures:
     policies: tuple[Policy, ...]
     words: Words
 
+    @property
+    def known(self) -> bool:
+        """Whether the truth is known."""
+        return self.words.slope is not None
+
     def to_json(self) -> dict[str, Any]:
         """For offers.json."""
         return asdict(self)

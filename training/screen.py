@@ -10,7 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training import backtest, fitting, gate, intake, mapping, owning, ratio_study, settings
+from training import (
+    accepting,
+    backtest,
+    fitting,
+    gate,
+    inspecting,
+    intake,
+    mapping,
+    offers_study,
+    owning,
+    ratio_study,
+    settings,
+)
 from training.simulator.refusal import SimulatorError
 from training.version import RegistryError, Version
 from valuation import ledger
@@ -23,12 +35,15 @@ err = Console(stderr=True, soft_wrap=True, log_path=False)
 REFUSALS = (
     AppraiserError,
     RegistryError,
+    accepting.TooFewQuotesError,
     backtest.BacktestError,
     fitting.TooFewSalesError,
+    inspecting.TooFewInspectionsError,
     intake.IntakeError,
     ledger.LedgerError,
     ratio_study.StudyError,
     mapping.MappingError,
+    offers_study.OffersStudyError,
     settings.SettingsError,
     SimulatorError,
     OSError,
