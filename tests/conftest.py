@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training import fitting
+from training import fitting, owning
 from training.simulator import market
 from valuation import ledger, package
 from valuation.appraiser import Appraiser
+from valuation.owners import Owners
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -28,6 +29,19 @@ def appraiser(sales: pl.DataFrame) -> Appraiser:
     """An appraiser fitted on them, as of the day after the last sale."""
     as_of = sales["sold_on"].max() + timedelta(days=1)
     return fitting.fit(sales=sales, attributes={}, as_of=as_of, simulated=True, card={"sales": sales.height})
+
+
+@pytest.fixture(scope="session")
+def quotes() -> pl.DataFrame:
+    """10,000 audited quotes of the same market, a tenth of them drawn."""
+    invented = market.simulate(sales=20_000, seed=7)
+    return ledger.audit(frame=invented.quotes, contract=ledger.QUOTES, as_of=None).good
+
+
+@pytest.fixture(scope="session")
+def owners(appraiser: Appraiser, quotes: pl.DataFrame) -> Owners:
+    """Who asks for quotes there."""
+    return owning.fit(owning.asked(quotes=quotes, appraiser=appraiser, sold_in="marketplace"))
 
 
 @pytest.fixture(scope="session")

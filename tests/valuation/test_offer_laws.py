@@ -9,9 +9,7 @@ import polars as pl
 import pytest
 
 from tests.judge import ladders
-from training import owning
-from training.simulator import market
-from valuation import ledger, markets, money, offer
+from valuation import markets, money, offer
 from valuation.appraisal import Prospects
 from valuation.appraiser import Appraiser
 from valuation.inspection import CONDITIONS
@@ -20,14 +18,6 @@ from valuation.price_list import BY_MARGIN, COST_PLUS
 
 AT_ONCE = 500
 SEED = 11
-
-
-@pytest.fixture(scope="module")
-def owners(appraiser: Appraiser) -> Owners:
-    """Who asks in the invented market, as 10,000 quotes tell."""
-    quotes = market.simulate(sales=20_000, seed=7).quotes
-    good = ledger.audit(frame=quotes, contract=ledger.QUOTES, as_of=None).good
-    return owning.fit(owning.asked(quotes=good, appraiser=appraiser, sold_in=None))
 
 
 def walked(appraiser: Appraiser, steps: int) -> pl.DataFrame:
