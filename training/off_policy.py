@@ -6,11 +6,11 @@ with a kernel K of log offers, of bandwidth h, and the model's margins m,
 
     value = mean m(b) + mean over drawn K_h(ln b - ln o) / d (reward - m(o)),
 
-which is right if the model or the draws are, as far as the policy lies within reach (M. Dudik et al., Doubly Robust
-Policy Evaluation and Optimization, 2014; N. Kallus and A. Zhou, Policy Evaluation and Optimization with Continuous
-Treatments, 2018). Farther off it rests on the model: the interval grows by how far the model was off where it could be
-held against rewards, and by how unsure the slope of acceptance is. Quotes of a cell of model and day share a draw, and
-err together.
+which is right if the model or the draws are, as far as the policy lies within reach of the draws (M. Dudik et al.,
+Doubly Robust Policy Evaluation and Optimization, 2014; N. Kallus and A. Zhou, Policy Evaluation and Optimization with
+Continuous Treatments, 2018). What is farther off is corrected by how far the model was off for quotes whose offers were
+far from the policy's; by as much, and by how unsure the slope of acceptance is, the interval grows. Quotes of a cell of
+model and day share a draw, and err together.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from valuation.rows import Floats, Mask, Whole
 
 BANDWIDTH = 0.04  # of log offers: half of the usual range to either side
+FAR = 0.08  # of log offers: a quote whose drawn offer lies so far from a policy's is likely out of its reach
 Z95 = 1.96
 
 
@@ -78,13 +79,18 @@ def value(*, logged: Logged, target: Floats, told: Floats, unsure: Floats) -> Es
     off = logged.reward[rows] - logged.told[rows]
     nothing = ~made  # what is not offered earns nothing, whoever asks
     reach = min(1.0, float(weight.mean() + nothing.mean())) if len(rows) else 0.0
-    correction, error = _mean(weight * off, logged.cell[rows])
-    usual, usual_error = _mean(off, logged.cell[rows])
+    near, error = _mean(weight * off, logged.cell[rows])
+    away = (np.abs(gap) > FAR) & made
+    far, far_error = _mean(off[away], logged.cell[rows][away])
     beyond = 1 - reach
-    spread = np.sqrt(
-        error**2 + beyond**2 * (usual**2 + usual_error**2) + (beyond * float(unsure.mean())) ** 2
+    if beyond == 0 or not away.any():
+        far, far_error = 0.0, 0.0 if beyond == 0 else np.inf
+    middle = float(told.mean()) + near + beyond * far
+    spread = (
+        np.hypot(error, beyond * np.sqrt(far**2 + far_error**2 + float(unsure.mean()) ** 2))
+        if beyond
+        else error
     )
-    middle = float(told.mean()) + correction
     return Estimate(
         value=middle,
         low=middle - Z95 * spread,
