@@ -45,6 +45,8 @@ LEAST_SLOPE = 0.3
 BASE_SD = 2.0
 PEOPLE_SD = 0.3  # of how much more or less offers of people are taken than drawn ones alike
 ROUNDS, MOST_STEPS, CLOSE = 12, 30, 1e-6
+QUARTERS, YOUNG_YEARS = 4, 2  # of a year; and so long a device is young
+TRUST_IN_EVEN = 50.0  # quotes of evidence that offers are even over a year of age
 FOLDS = 5  # of quotes, each told what is usual by the others
 USUAL_NOISE = 0.03  # of log offers, against which SHIFTS pool what is usual: a pair more than its members
 FAR = 5.0  # robust sd: an offer that far from the usual one is a slip
@@ -79,11 +81,16 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
     )
     sizes = (1, *(len(column) for column in known.values()))
     offered = np.log(asked["offer"].to_numpy() / flawless[kept])
-    usual, added = _told_apart(design[drawn], offered[drawn], asked["propensity"].to_numpy()[drawn], sizes)
-    moved, apart = np.zeros(asked.height), np.zeros(asked.height)
-    moved[drawn] = added
+    moved, apart = (
+        np.zeros(asked.height),
+        _while_young(owners.filter(kept)["age_years"], design, offered, sizes),
+    )
+    even = offered - apart
+    usual, moved[drawn] = _told_apart(
+        design[drawn], even[drawn], asked["propensity"].to_numpy()[drawn], sizes
+    )
     if not drawn.all():
-        apart[~drawn] = design[~drawn] @ (_usual(design[~drawn], offered[~drawn], sizes) - usual)
+        apart[~drawn] += design[~drawn] @ (_usual(design[~drawn], even[~drawn], sizes) - usual)
     slope, error, (_, *shifts) = _probit(
         design=sparse.hstack([moved[:, None], ~drawn[:, None], -design], format="csr"),
         sign=np.where(asked["accepted"].to_numpy(), 1.0, -1.0),
@@ -194,6 +201,23 @@ def _told_apart(
     kept = np.abs(left) <= FAR * size
     share = min(1.0, float((density[kept] ** -2 / 12).mean() / (left[kept] ** 2).mean()))
     return _usual(design[kept], offered[kept], sizes), share * np.where(kept, left, 0.0)
+
+
+def _while_young(
+    age: pl.Series, design: sparse.csr_matrix, offered: Floats, sizes: tuple[int, ...]
+) -> Floats:
+    """How far usual log offers lie from those of a device's age in years, by quarter while it is young: (n,).
+
+    Buyers hold back at a launch. Such offers are lower ones, not worse owners.
+    """
+    left = pl.Series(offered - design @ _usual(design, offered, sizes))
+    quarter = (age * QUARTERS).floor().clip(0, YOUNG_YEARS * QUARTERS)
+    told = pl.DataFrame({"quarter": quarter, "left": left}).select(
+        pl.when(pl.col("quarter") < YOUNG_YEARS * QUARTERS)
+        .then(pl.col("left").sum().over("quarter") / (pl.len().over("quarter") + TRUST_IN_EVEN))
+        .otherwise(0.0)
+    )
+    return np.array(told.to_series().fill_nan(0.0).fill_null(0.0))
 
 
 def _usual(design: sparse.csr_matrix, offered: Floats, sizes: tuple[int, ...]) -> Floats:
