@@ -6,7 +6,7 @@ JUDGES := .venv-judge
 JUDGES_READY := $(JUDGES)/.ready
 
 help: ## print this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): requirements.lock
 	python3 -m venv --clear $(VENV)
@@ -38,6 +38,12 @@ $(JUDGES_READY): requirements-judge.lock $(READY)
 judge: $(JUDGES_READY) ## judge the appraiser beside oracle and peers: docs/judgement.md; ARGS="--help" tells how to narrow it
 	$(JUDGES)/bin/python -m tests.judge $(ARGS)
 
+judge-offers: $(READY) ## judge offers beside the truth of every scenario: docs/offers.md (an hour); what is done is kept
+	$(PY) -m tests.judge.offers $(ARGS)
+
+soak: $(READY) ## the long forms of tests: laws of offers on 100,000 devices
+	$(PY) -m pytest -m soak
+
 bench: $(READY) ## measure speed beside peers, in one run
 	$(PY) -m pytest -m bench -s tests/benchmarks/bench_*.py
 
@@ -57,4 +63,4 @@ lock: ## write the locks again (maintainers; needs uv)
 	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
 	@! grep -n '://' requirements.lock requirements-judge.lock
 
-.PHONY: help run test lint judge bench pictures questions lock
+.PHONY: help run test lint judge judge-offers soak bench pictures questions lock

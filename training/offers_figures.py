@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from training import off_policy
+from training import off_policy, offers_study
 from training.measures import calibration_error
 from training.off_policy import Estimate, Logged
 from training.offers_known import BEST
-from training.offers_study import HISTORY, LEARNED, POLICIES
+from training.offers_study import HISTORY, LEARNED
 from valuation.rows import Floats
 
 SEED = 1
@@ -95,7 +95,7 @@ def figures(judged: pl.DataFrame) -> Figures:
 
 def _policies(judged: pl.DataFrame) -> Iterator[Policy]:
     logged = _logged(judged)
-    for name in POLICIES:
+    for name in offers_study.policies(judged):
         offer, told = (judged[f"{what} of {name}"].to_numpy() for what in ("offer", "margin"))
         unsure = np.abs(judged[f"wider of {name}"].to_numpy() - told)
         known = f"true margin of {name}" in judged.columns

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from scipy.interpolate import CubicSpline
 
-from training.offers_study import LEARNED, POLICIES, STEP, OffersStudyError
+from training import offers_study
+from training.offers_study import LEARNED, STEP, OffersStudyError
 from training.simulator.quotes import CURVE
 from valuation.rows import Floats
 
@@ -35,7 +36,7 @@ def with_truth(*, judged: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
         )
     margins, chances = (told.select(_names(kind)).to_numpy() for kind in ("margin", "accept"))
     usual, scale = told["reserve_p50"].to_numpy(), told["scale"].to_numpy()
-    offers = {name: told[f"offer of {name}"].to_numpy() for name in POLICIES}
+    offers = {name: told[f"offer of {name}"].to_numpy() for name in offers_study.policies(judged)}
     return judged.with_columns(
         **{
             f"true margin of {n}": pl.Series(_at(margins, paid / usual) * scale) for n, paid in offers.items()

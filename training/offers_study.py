@@ -7,6 +7,7 @@ What a trade earned is told without reserves: commission, work, parts, shipping,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -92,7 +93,14 @@ def rehearse(
     Raises OffersStudyError, TooFewQuotesError, TooFewInspectionsError, TooFewSalesError.
     """
     parts = windows(quotes=history.quotes, window_days=window_days, origins=origins)
-    return pl.concat(_window(history, *part, progress) for part in parts)
+    found = [_window(history, *part, progress) for part in parts]
+    common = [name for name in found[0].columns if all(name in part.columns for part in found)]
+    return pl.concat(part.select(common) for part in found)
+
+
+def policies(judged: pl.DataFrame) -> list[str]:
+    """Those of POLICIES that offered for these rows."""
+    return [name for name in POLICIES if f"offer of {name}" in judged.columns]
 
 
 def _window(history: History, start: date, end: date, progress: Callable[[str], None]) -> pl.DataFrame:
@@ -118,15 +126,16 @@ def _window(history: History, start: date, end: date, progress: Callable[[str], 
 
 
 def taught(told: Asked) -> dict[str, Owners | None]:
-    """The owners that each policy knows of, who learned from the quotes."""
-    fifth = _some_cells(told)
+    """The owners that each policy knows of, who learned from the quotes; without FIFTH, where that has too few."""
     everything = told.quotes.with_columns(randomised=pl.lit(value=True), propensity=pl.lit(NO_DENSITY))
-    return {
+    found: dict[str, Owners | None] = {
         LEARNED: owning.fit(told),
-        FIFTH: owning.fit(replace(told, quotes=fifth)),
         OBSERVED: owning.fit(replace(told, quotes=everything)),
         COST_PLUS: None,
     }
+    with suppress(accepting.TooFewQuotesError):
+        found[FIFTH] = owning.fit(replace(told, quotes=_some_cells(told)))
+    return found
 
 
 def _some_cells(told: Asked) -> pl.DataFrame:
@@ -149,10 +158,10 @@ def judged(*, taught: Mapping[str, Owners | None], late: Asked, appraiser: Appra
     made |= {FLAT: FLAT_SHARE * value, HISTORY: logged}
     scale = 100 / _usual(late)
     told = {
-        **{f"offer of {name}": made[name] for name in POLICIES},
-        **{f"margin of {name}": _said(plain, made[name], Bargain.margin) * scale for name in POLICIES},
-        **{f"wider of {name}": _wider(plain, made[name], logged, error) * scale for name in POLICIES},
-        **{f"chance of {name}": _said(plain, made[name], Bargain.accepted) for name in POLICIES},
+        **{f"offer of {name}": offer for name, offer in made.items()},
+        **{f"margin of {name}": _said(plain, made[name], Bargain.margin) * scale for name in made},
+        **{f"wider of {name}": _wider(plain, made[name], logged, error) * scale for name in made},
+        **{f"chance of {name}": _said(plain, made[name], Bargain.accepted) for name in made},
         "slope_told": _said(plain, made[LEARNED], slope),
         "in_full_told": _said(plain, logged, in_full),
         "price_told": _said(plain, logged, price_kept),
