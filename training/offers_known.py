@@ -37,12 +37,16 @@ def with_truth(*, judged: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     margins, chances = (told.select(_names(kind)).to_numpy() for kind in ("margin", "accept"))
     usual, scale = told["reserve_p50"].to_numpy(), told["scale"].to_numpy()
     offers = {name: told[f"offer of {name}"].to_numpy() for name in offers_study.policies(judged)}
+
+    def lost(share: Floats) -> Floats:
+        """What more is paid than the curve tells, to all who take it there."""
+        return np.asarray((share - PERCENTS[-1]).clip(0) * usual * chances[:, -1])
+
+    shares = {name: paid / usual for name, paid in offers.items()}
     return judged.with_columns(
-        **{
-            f"true margin of {n}": pl.Series(_at(margins, paid / usual) * scale) for n, paid in offers.items()
-        },
-        **{f"true chance of {n}": pl.Series(_at(chances, paid / usual)) for n, paid in offers.items()},
-        **{"true slope": pl.Series(_slope(chances, offers[LEARNED] / usual))},
+        **{f"true margin of {n}": pl.Series((_at(margins, s) - lost(s)) * scale) for n, s in shares.items()},
+        **{f"true chance of {n}": pl.Series(_at(chances, s)) for n, s in shares.items()},
+        **{"true slope": pl.Series(_slope(chances, shares[LEARNED]))},
         **{BEST: pl.Series(told["best_margin"].to_numpy() * scale)},
     )
 
@@ -58,7 +62,8 @@ def _at(curves: Floats, share: Floats) -> Floats:
     piece = np.minimum(np.searchsorted(PERCENTS, inside, side="right") - 1, len(PERCENTS) - 2)
     along, rows = inside - PERCENTS[piece], np.arange(len(share))
     third, second, first, start = spline.c[:, piece, rows]
-    return np.where(share > 0, ((third * along + second) * along + first) * along + start, 0.0)
+    found = ((third * along + second) * along + first) * along + start
+    return np.asarray(found * np.minimum(share / PERCENTS[0], 1))
 
 
 def _slope(chances: Floats, share: Floats) -> Floats:
