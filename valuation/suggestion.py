@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from valuation import grades, money
+from valuation import grades, money, proceeds
 from valuation.appraisal import Appraisal
-from valuation.grades import Reason
+from valuation.grades import Condition, Reason
+from valuation.inspection import PLACES
 from valuation.markets import Terms
 from valuation.money import Money
 
@@ -47,7 +48,7 @@ def suggest(*, appraisal: Appraisal, price: Money, terms: Terms, paid: Money | N
         F - B - (F - B) r / (1 + r) - s F - C = 0    gives    F = (B + (1 + r) C) / (1 - (1 + r) s),
 
     rounded up to a minor unit. F is never below B, so that the tax is never negative. Without `paid`, B is
-    what offer.decide computes for a device that sells at this grade, before it rounds, and at least zero.
+    what cost-plus pays for the best condition that sells at this grade or below, before it rounds, and at least zero.
 
     Raises CurrencyMismatch or MarketMismatch where something is not of the terms' market, MoneyError where an
     estimate is no finite amount.
@@ -87,7 +88,7 @@ def _floor(appraisal: Appraisal, terms: Terms, paid: Money | None) -> Money:
     costs = _work(appraisal, terms) + terms.shipping[category] + terms.payment_fee
     shares = terms.commission_share + terms.after_sale_share + terms.holding_share(category)
     gross = 1 + terms.vat_rate
-    bought = _computed_offer(appraisal, terms, shares, costs) if paid is None else paid.minor
+    bought = _computed_offer(appraisal, terms) if paid is None else paid.minor
     floor = (bought + gross * costs.minor) / (1 - gross * shares)
     return Money(money.up_to_whole(floor), terms.currency)
 
@@ -100,12 +101,12 @@ def _work(appraisal: Appraisal, terms: Terms) -> Money:
     return terms.refurbishment[category][condition] + terms.parts[category][condition]
 
 
-def _computed_offer(appraisal: Appraisal, terms: Terms, shares: Decimal, costs: Money) -> Decimal:
-    """B of the closed form in offer.py, in minor units, at least zero."""
-    resale, low = _money(appraisal.value.p50, terms).minor, _money(appraisal.value.p10, terms).minor
-    kept = (shares + terms.price_lock_share + terms.margin_share) * resale
-    deducted = kept + terms.uncertainty_share * (resale - low) + costs.minor
-    return max(Decimal(0), resale - (1 + terms.vat_rate) * deducted)
+def _computed_offer(appraisal: Appraisal, terms: Terms) -> Decimal:
+    """What cost-plus pays for the best condition that sells at this grade, in minor units, at least zero."""
+    condition = grades.bought_as(appraisal.grade) or Condition.NOT_FUNCTIONAL_CRACKED
+    sold = proceeds.of(prospects=appraisal.prospects, terms=terms)
+    paid = float(sold.payable(float(terms.margin_share))[0, PLACES[condition]])
+    return Decimal(max(0, money.nearest_minor(paid, terms.currency)))
 
 
 _RATINGS = {

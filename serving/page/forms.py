@@ -104,7 +104,8 @@ def price_check_ask(given: Mapping[str, str], *, currency: str) -> asks.PriceChe
 def wrong(error: ValidationError | Refusal) -> list[str]:
     """What to mend, in words; never what was typed."""
     if isinstance(error, Refusal):
-        return [error.detail]
+        fields = [part for fault in error.errors for part in str(fault["field"]).split(".")]
+        return [_WRONG[name] for name in fields if name in _WRONG] or [error.detail]
     names = dict.fromkeys(str(part) for fault in error.errors() for part in fault["loc"])
     return [_WRONG[name] for name in names if name in _WRONG] or ["Fill in the form again."]
 

@@ -146,11 +146,11 @@ def test_at_the_floor_a_sale_earns_nothing_and_a_cent_below_it_loses():
 def test_without_what_was_paid_the_floor_is_that_of_our_own_offer(market, grade):
     appraised = appraisal(2000, market=market, grade=grade)
     terms = markets.terms(market=market, on=ON)
-    ladder = {**appraised.ladder, Grade.PARTS: replace(appraised.ladder[grade], p10=0.5, p50=1.0)}
+    ladder = {**appraised.ladder, Grade.PARTS: replace(appraised.ladder[grade], p10=0.5, p50=1.0, mean=1.0)}
     made = offer.decide(
         appraisal=replace(appraised, ladder=ladder), condition=grades.bought_as(grade), terms=terms
     )
-    computed = suggest(appraised).floor
+    computed = suggest(replace(appraised, ladder=ladder)).floor
     assert suggest(appraised, paid=made.amount.amount).floor <= computed
     assert computed <= suggest(appraised, paid=(made.amount + terms.payable_step).amount).floor
 
