@@ -174,7 +174,9 @@ def calibration_error(*, told: Floats, happened: Floats, bins: int = 10) -> floa
     """How far chances told (n,) lie from what happened (n,), 0 or 1 or a known chance: the mean over bins of as many.
 
     The expected calibration error of M. P. Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian
-    Binning, 2015. Of n chances told rightly, about sqrt(2 p (1 - p) bins / (pi n)) is left by chance.
+    Binning, 2015. Of n chances told rightly, about sqrt(2 p (1 - p) bins / (pi n)) is left by chance. NaN of none.
     """
+    if not len(told):
+        return float("nan")
     parts = np.array_split(np.argsort(told, kind="stable"), min(bins, len(told)))
     return float(sum(len(p) * abs(told[p].mean() - happened[p].mean()) for p in parts) / len(told))

@@ -53,18 +53,19 @@ class Policy:
 class Words:
     """How true the model's words were: calibration errors with their n, and ratios that should be 1.
 
-    `acceptance_error` is of drawn offers; with the truth, `true_acceptance_error` of the learned policy's own offers,
-    `slope` of acceptance there, and `cohort`, what those bring who take them, both told over true.
+    None where there was nothing to tell it by. `acceptance_error` is of drawn offers; with the truth,
+    `true_acceptance_error` of the learned policy's own offers, `slope` of acceptance there, and `cohort`, what those
+    bring who take them, both told over true.
     """
 
     drawn: int
-    acceptance_error: float
+    acceptance_error: float | None
     inspected: int
-    firmness_error: float
-    in_full_told: float
-    in_full: float
+    firmness_error: float | None
+    in_full_told: float | None
+    in_full: float | None
     sold: int
-    realised: Interval
+    realised: Interval | None
     true_acceptance_error: float | None
     slope: float | None
     cohort: float | None
@@ -84,8 +85,18 @@ class Figures:
         return self.words.slope is not None
 
     def to_json(self) -> dict[str, Any]:
-        """For offers.json."""
-        return asdict(self)
+        """For offers.json; what is not known is null."""
+        told: dict[str, Any] = _finite(asdict(self))
+        return told
+
+
+def _finite(told: Any) -> Any:
+    """The same with None for an end of an interval that is not known."""
+    if isinstance(told, dict):
+        return {name: _finite(each) for name, each in told.items()}
+    if isinstance(told, (list, tuple)):
+        return [_finite(each) for each in told]
+    return None if isinstance(told, float) and not np.isfinite(told) else told
 
 
 def figures(judged: pl.DataFrame) -> Figures:
@@ -139,17 +150,25 @@ def _words(judged: pl.DataFrame) -> Words:
         drawn=drawn.height,
         acceptance_error=_calibration(drawn[f"chance of {HISTORY}"], drawn["accepted"]),
         inspected=came.height,
-        firmness_error=calibration_error(
-            told=came["in_full_told"].to_numpy(), happened=in_full, bins=FIRM_BINS
+        firmness_error=_known(
+            calibration_error(told=came["in_full_told"].to_numpy(), happened=in_full, bins=FIRM_BINS)
         ),
-        in_full_told=float(came["in_full_told"].mean()),  # type: ignore[arg-type]
-        in_full=float(in_full.mean()),
+        in_full_told=_mean(came["in_full_told"].to_numpy()),
+        in_full=_mean(in_full),
         sold=sold.height,
-        realised=_realised(sold),
+        realised=_realised(sold) if sold.height else None,
         true_acceptance_error=_calibration(told, own[f"true chance of {LEARNED}"]) if known else None,
         slope=_slope(own) if known else None,
         cohort=_brings(own, "") / _brings(own, "true ") if known else None,
     )
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _slope(own: pl.DataFrame) -> float:
@@ -157,8 +176,9 @@ def _slope(own: pl.DataFrame) -> float:
     return float(told / true)
 
 
-def _calibration(told: Any, happened: pl.Series) -> float:
-    return calibration_error(told=np.asarray(told), happened=happened.cast(pl.Float64).to_numpy())
+def _calibration(told: Any, happened: pl.Series) -> float | None:
+    error = calibration_error(told=np.asarray(told), happened=happened.cast(pl.Float64).to_numpy())
+    return _known(error)
 
 
 def _realised(sold: pl.DataFrame) -> Interval:

@@ -85,6 +85,8 @@ def _tell(found: Figures, where: str) -> None:
         pl.DataFrame(rows), f"Margin a quote, % of a usual flawless device, {found.n:,} quotes{where}"
     )
     words = found.words
+    if words.realised is None or words.in_full is None or words.in_full_told is None:
+        return
     screen.say(
         f"Taken offers paid in full: told {words.in_full_told:.1%}, was {words.in_full:.1%} (n {words.inspected:,}). "
         f"Price realised over told: {words.realised.value:.3f} ({words.realised.low:.3f} to "

@@ -163,18 +163,24 @@ def _percent(found: Interval | None) -> str:
 
 def _words(name: str, found: Figures) -> list[str]:
     words = found.words
+    full = ", ".join(_plain(one) for one in (words.in_full_told, words.in_full, words.firmness_error))
+    real = words.realised
     return [
         name,
-        f"{words.true_acceptance_error:.3f}",
-        f"{words.slope:.2f}",
+        _plain(words.true_acceptance_error),
+        _plain(words.slope),
         f"{words.drawn:,}",
-        f"{words.acceptance_error:.3f}",
+        _plain(words.acceptance_error),
         f"{words.inspected:,}",
-        f"{words.in_full_told:.3f}, {words.in_full:.3f}, {words.firmness_error:.3f}",
+        full,
         f"{words.sold:,}",
-        f"{words.realised.value:.3f} ({words.realised.low:.3f} to {words.realised.high:.3f})",
-        f"{words.cohort:.3f}",
+        f"{real.value:.3f} ({real.low:.3f} to {real.high:.3f})" if real else "–",
+        _plain(words.cohort),
     ]
+
+
+def _plain(figure: float | None) -> str:
+    return "–" if figure is None else f"{figure:.3f}"
 
 
 def _held(name: str, found: Sequence[Figures]) -> list[str]:

@@ -98,10 +98,22 @@ def test_the_figures_say_what_the_rows_say(judged: pl.DataFrame) -> None:
     assert regret.low < regret.value < regret.high
     assert by_name[HISTORY].held is None
     assert by_name[LEARNED].estimate.direct == pytest.approx(judged[f"margin of {LEARNED}"].mean())
-    assert abs(found.words.in_full_told - found.words.in_full) < 0.05
-    assert found.words.realised.low < 1.05
-    assert found.words.realised.high > 0.95
+    words = found.words
+    assert words.in_full_told == pytest.approx(words.in_full, abs=0.05)
+    assert words.realised is not None
+    assert words.realised.low < 1.05
+    assert words.realised.high > 0.95
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_where_nothing_was_sold_or_inspected_nothing_is_said_of_it(judged: pl.DataFrame) -> None:
+    none = judged.with_columns(
+        accepted=pl.lit(None, pl.Boolean), sold_for=pl.lit(None, pl.Float64), reward=pl.lit(float("nan"))
+    )
+    found = offers_figures.figures(none)
+    words = found.words
+    json.dumps(found.to_json(), allow_nan=False)
+    assert (words.acceptance_error, words.firmness_error, words.in_full, words.realised) == (None,) * 4
 
 
 def test_without_the_truth_there_are_no_regrets(judged: pl.DataFrame) -> None:
