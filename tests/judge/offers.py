@@ -111,7 +111,9 @@ def page(cases: Sequence[Case], folder: Path, scope: str) -> str:
     """The page of these cases."""
     rows = {case: rehearsed(case, folder) for case in cases}
     names = list(dict.fromkeys(case.scenario for case in cases))
-    pooled = {name: offers_figures.figures(pl.concat(_told_apart(rows, name))) for name in names}
+    pooled = {
+        name: offers_figures.figures(pl.concat(_told_apart(rows, name), how="diagonal")) for name in names
+    }
     single = {case: offers_figures.figures(table) for case, table in rows.items()}
     head = HEAD.format(on=datetime.now(UTC).date(), scope=scope, origins=ORIGINS, days=WINDOW_DAYS)
     return "\n".join(
