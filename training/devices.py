@@ -16,6 +16,7 @@ from valuation.appraiser import Appraiser
 from valuation.grades import Condition
 
 ANSWERS = (*OUTCOMES, "basis", "comparables", "fault")
+NUMBER = "row of the file"  # a name that no file has
 _SOLD_AS = {condition.value: grades.sold_as(condition).name for condition in Condition}
 
 
@@ -39,11 +40,12 @@ class Read:
         faults = complaints.group_by("row", maintain_order=True).agg(pl.col("fault").str.join("; "))
         kept = self.raw.drop([name for name in names if name in self.raw.columns])
         return (
-            kept.with_row_index("row", offset=1)
-            .with_columns(pl.col("row").cast(pl.Int64))
+            kept.with_row_index(NUMBER, offset=1)
+            .with_columns(pl.col(NUMBER).cast(pl.Int64))
             .join(
                 answers.join(faults, on="row", how="full", coalesce=True),
-                on="row",
+                left_on=NUMBER,
+                right_on="row",
                 how="left",
                 maintain_order="left",
             )

@@ -26,7 +26,7 @@ from valuation.money import Money
 from valuation.owners import Owners
 from valuation.price_list import PriceList
 from valuation.proceeds import SOLD_AS, Seller
-from valuation.rows import Mask, Rows, Whole
+from valuation.rows import Floats, Mask, Rows, Whole
 
 FIRM_BASES = ("model", "family")  # what a value must rest on for a price to be promised unseen
 P10, P50, MEAN, FSD = (OUTCOMES.index(name) for name in ("p10", "p50", "mean", "fsd"))
@@ -90,6 +90,7 @@ CAUSES: Mapping[str, Decision] = MappingProxyType(
         "BUYING_STOPPED": Decision.REVIEW,
         "MARKET_FALLS": Decision.REVIEW,
         "BELOW_MINIMUM": Decision.RECYCLE,
+        "EARNS_NOTHING": Decision.REVIEW,
         "EXPOSED": Decision.REVIEW,
         "FOR_PARTS": Decision.OFFER,
         "REFURBISHED": Decision.OFFER,
@@ -182,12 +183,21 @@ def decided(
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
         "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
         "BELOW_MINIMUM": paid < terms.minimum_offer.minor,
+        "EARNS_NOTHING": _loses(listed, columns, paid / 10**digits),
         "EXPOSED": paid + controls.exposed > terms.exposure_cap.minor,
         "FOR_PARTS": grade == Grade.PARTS,
     }
     cause = np.select(list(applies.values()), list(applies), default="REFURBISHED")
     offered = np.isin(cause, [name for name, decision in CAUSES.items() if decision == Decision.OFFER])
     return Decided(cause=cause, paid_minor=np.where(offered, paid, 0), grade=grade)
+
+
+def _loses(listed: PriceList, columns: Whole, paid: Floats) -> Mask:
+    """Where only those would take what is paid for a worse condition who own one: nothing is earned by it: (n,)."""
+    if listed.bargain is None:
+        return np.zeros(len(columns), dtype=bool)
+    declared = listed.bargain.at(np.arange(len(columns)) * len(PLACES) + columns)
+    return np.asarray(declared.margin(np.maximum(paid, 10.0**-2)) <= 0)
 
 
 def _possible(prospects: Prospects, grade: Whole, terms: Terms) -> Mask:
@@ -260,6 +270,7 @@ def _reason(cause: str, fsd: float, terms: Terms) -> Reason:
         "ESTIMATE_UNCERTAIN": f"The estimate is too uncertain ({fsd:.0%}, at most {terms.max_fsd:.0%}): a person "
         "looks at it.",
         "DEVICE_UNKNOWN": "Too few devices like it were sold to promise a price: a person looks at it.",
+        "EARNS_NOTHING": "For what it would bring, hardly any owner would give it away: a person looks at it.",
         "BUYING_STOPPED": "No price is promised at the moment: a person looks at it.",
         "MARKET_FALLS": "Prices fall too fast to promise one: a person looks at it.",
         "EXPOSED": "Many such devices are on their way already: a person looks at it.",

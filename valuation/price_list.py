@@ -33,9 +33,9 @@ ROWS = 256  # devices at once
 class PriceList:
     """What is sought to be paid for n devices by declared condition (n, 6), major units, before it is rounded down.
 
-    0 where no offer earns; a better condition never pays less. `highest` is what leaves the least margin. `policy` says
-    how it was found; `bargain` has a row for each device and declared condition, where owners are known. `propensity`
-    is the density of the log of an offer that was drawn (n, 6).
+    0 where no offer earns, unless a worse condition is paid: a better one never pays less. `highest` is what leaves the
+    least margin. `policy` says how it was found; `bargain` has a row for each device and declared condition, where
+    owners are known. `propensity` is the density of the log of an offer that was drawn (n, 6).
     """
 
     policy: str
@@ -69,10 +69,8 @@ def draw_up(
     """Find what to offer for devices of one market in every condition; of some, accessories are `missing` (n,)."""
     least = prospects.least
     knows = owners is not None and least is not None
-    sell = partial(
-        proceeds.of, terms=terms, controls=controls, seller=seller, cautious=not knows, missing=missing
-    )
-    sold = sell(prospects=prospects)
+    sell = partial(proceeds.of, terms=terms, controls=controls, seller=seller, cautious=not knows)
+    sold = sell(prospects=prospects, missing=missing)
     highest = sold.payable(float(terms.least_margin_share)).clip(0)
     if owners is None or least is None:
         sought, bargain = sold.payable(float(terms.margin_share)), None

@@ -107,6 +107,21 @@ def test_a_row_that_cannot_be_offered_for_says_why_and_the_others_are(
     assert found["decision"].to_list() == ["OFFER", None]
 
 
+def test_a_file_may_have_columns_named_as_ours(knowing: Appraiser, tmp_path: Path) -> None:
+    found = offered(knowing, tmp_path, {**ROW, "row": 7, "offer": "x", "reason": "y"})
+    assert (found["row"].to_list(), found["decision"].to_list()) == (["7"], ["OFFER"])
+
+
+def test_no_offer_is_made_that_earns_nothing(
+    knowing: Appraiser, quotes: pl.DataFrame, tmp_path: Path
+) -> None:
+    asked = quotes.select(*(name for name in ROW if name != "battery_health")).head(600)
+    found = offered(knowing, tmp_path, *asked.to_dicts())
+    made = found.filter(pl.col("decision") == "OFFER")
+    assert made.height > 300
+    assert (made["expected_margin"] > 0).all()
+
+
 def test_the_amounts_are_decimals(knowing: Appraiser, tmp_path: Path) -> None:
     found = offered(knowing, tmp_path, ROW)
     assert found.schema["offer"] == pl.Decimal(18, 2)

@@ -114,6 +114,16 @@ def test_the_usual_device_of_a_model_tells_the_share_of_the_highest_offer() -> N
     assert like.sought / like.highest == pytest.approx(alone.sought / alone.highest)
 
 
+def test_missing_accessories_never_raise_an_offer() -> None:
+    for scale in (0.1, 0.3, 1.0):
+        asked = device(scale=scale)
+        whole, less = (
+            price_list.draw_up(prospects=asked, terms=TERMS, owners=OWNERS, missing=np.array([missing]))
+            for missing in (False, True)
+        )
+        assert (less.sought <= whole.sought + 1e-9).all()
+
+
 def test_drawn_offers_lie_within_the_range_and_below_the_highest() -> None:
     found = listed(device())
     for place in (0.0, 0.3, 1.0):
