@@ -61,6 +61,7 @@ COMPILE := UV_PYTHON_DOWNLOADS=never uv pip compile --universal --python-version
 lock: ## write the locks again (maintainers; needs uv)
 	$(COMPILE) pyproject.toml --group dev -o requirements.lock
 	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
-	@! grep -n '://' requirements.lock requirements-judge.lock
+	$(COMPILE) --group audit -o requirements-audit.lock
+	@! grep -n '://' requirements*.lock
 
 .PHONY: help run test lint judge judge-offers soak bench pictures questions lock
