@@ -39,7 +39,8 @@ with _without_wrappers():
 from serving import examples, logs  # noqa: E402 - LightGBM comes first
 from serving.app import create_app  # noqa: E402
 from serving.champion import Champion, Incumbent  # noqa: E402
-from serving.quotes import Quotes, StoreUnavailable  # noqa: E402
+from serving.database import Database, StoreUnavailable  # noqa: E402
+from serving.quotes import Quotes  # noqa: E402
 from serving.settings import Settings  # noqa: E402
 from valuation import markets  # noqa: E402
 
@@ -53,7 +54,7 @@ def main() -> None:
     logs.configure()
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        quotes = Quotes(file=settings.quotes)
+        quotes = Quotes(database=Database(url=settings.quotes))
     except ValidationError as error:
         wrong = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
         print(f"reprise-serve: {wrong}", file=sys.stderr)

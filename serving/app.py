@@ -14,10 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from serving import api, page, replies
+from serving.archive import Archive
+from serving.buyback import Buyback
 from serving.champion import Champion
 from serving.controls import ControlsFile
 from serving.desk import Desk
 from serving.guard import Guard, request_id
+from serving.memory import Memory
 from serving.quotes import Quotes
 from serving.refusal import Refusal
 from serving.settings import Settings
@@ -47,15 +50,18 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    desk = Desk(
-        champion=champion,
+    desk = Desk(champion=champion, now=now)
+    buyback = Buyback(
+        desk=desk,
         quotes=quotes,
+        archive=Archive(champion=champion),
         controls=ControlsFile(settings.controls),
+        memory=Memory(),
         exploration_seed=settings.exploration_seed,
-        now=now,
+        pepper=settings.pepper(),
     )
-    app.include_router(api.router(desk))
-    app.include_router(page.router(desk), include_in_schema=False)
+    app.include_router(api.router(desk, buyback))
+    app.include_router(page.router(desk, buyback), include_in_schema=False)
     app.add_middleware(Guard, hosts=settings.allowed_hosts, entries=api.ENTRIES | page.ENTRIES)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)

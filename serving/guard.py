@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -80,7 +81,7 @@ class Guard:
         headers = Headers(scope=scope)
         self._check_host(headers)
         _check_target(scope)
-        entry = self.entries.get(scope["path"]) if scope["method"] == "POST" else None
+        entry = self.entries.get(_template(scope["path"])) if scope["method"] == "POST" else None
         if entry is None:
             return receive
         _check_content(headers, entry)
@@ -125,6 +126,10 @@ class _Answer:
 
 
 _UNFORESEEN = Refusal(500, "unforeseen", "Something went wrong here, not with your request. It was logged.")
+
+
+def _template(path: str) -> str:
+    return re.sub("(?<=^/v1/buyback/quotes/)[^/]+(?=/)", "{quote_id}", path)
 
 
 def _check_target(scope: Scope) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,8 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     exploration_seed: str = ""
+    store_url: str = ""
+    unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
 
     @field_validator("allowed_hosts", mode="before")
@@ -48,9 +52,21 @@ class Settings(BaseSettings):
         return self.home / "controls.toml"
 
     @property
-    def quotes(self) -> Path:
-        """The file of the quote store."""
-        return self.home / "quotes.db"
+    def quotes(self) -> str:
+        """The URL of the quote store: PostgreSQL's, or that of a SQLite file in the state folder."""
+        return self.store_url or f"sqlite:///{self.home / 'quotes.db'}"
+
+    def pepper(self) -> bytes:
+        """The secret behind the digests of units, made once; all servers of one store need the same."""
+        if self.unit_pepper:
+            return self.unit_pepper.encode()
+        file = self.home / "unit-pepper"
+        with suppress(FileExistsError):
+            self.home.mkdir(parents=True, exist_ok=True)
+            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(made, "wb") as fresh:
+                fresh.write(secrets.token_bytes(32))
+        return file.read_bytes()
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""
