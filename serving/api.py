@@ -296,7 +296,7 @@ def malformed(error: RequestValidationError) -> Refusal:
 
 
 def _field(path: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in path[1:] if isinstance(part, int) or part in asks.FIELDS) or "body"
+    return ".".join(str(part) for part in path[1:] if isinstance(part, int) or part.lower() in asks.FIELDS) or "body"
 
 
 def _title(fault: dict[str, Any]) -> str:
