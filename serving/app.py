@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from fastapi import FastAPI, Request
@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import api, page, replies
+from serving import api, expiry, page, replies
 from serving.archive import Archive
 from serving.buyback import Buyback
 from serving.champion import Champion
@@ -34,12 +34,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
-        watching = asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds))
+        watching = [
+            asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds)),
+            asyncio.create_task(expiry.watch(quotes=quotes, now=now)),
+        ]
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        quotes.close()
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await asyncio.to_thread(quotes.close)
 
     app = FastAPI(
         title="Reprise",

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     exploration_seed: str = ""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     store_url: str = ""
     unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
@@ -70,4 +72,10 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""
-        return {**os.environ, "REPRISE_HOME": str(self.home), "REPRISE_TRACKING_URI": self.registry}
+        own = {
+            "home": str(self.home),
+            "tracking_uri": self.registry,
+            "host": self.host,
+            "port": str(self.port),
+        }
+        return {**os.environ, **{f"REPRISE_{name.upper()}": value for name, value in own.items()}}

@@ -148,7 +148,9 @@ def test_an_offer_is_accepted_until_it_expires_and_not_after(house: House, quote
     )
 
 
-def test_accepting_twice_with_one_key_is_one_acceptance_to_the_byte(quote: Any, post: Post, house: House) -> None:
+def test_accepting_twice_with_one_key_is_one_acceptance_to_the_byte(
+    quote: Any, post: Post, house: House
+) -> None:
     given = quote().json()
     first = post(given, "accept", {"amount": given["offer"]}, key="yes")
     house.wait(days=30)
@@ -260,7 +262,9 @@ def test_a_device_asked_again_is_not_valued_again_until_the_day_or_the_model_cha
     second = quote("b").json()
     assert len(house.appraiser.asked) == asked
     own = {"quote_id", "request_id"}
-    assert {k: v for k, v in first.items() if k not in own} == {k: v for k, v in second.items() if k not in own}
+    assert {k: v for k, v in first.items() if k not in own} == {
+        k: v for k, v in second.items() if k not in own
+    }
     assert first["quote_id"] != second["quote_id"]
     house.wait(days=1)
     quote("c")
