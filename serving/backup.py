@@ -61,8 +61,8 @@ def restore(database: Database, *, file: Path) -> Checked:
         events: list[dict[str, Any]] = []
         for line in _lines(file):
             if "head" in line:
-                told = line
-                break
+                told = line  # the last one; what follows is no backup
+                continue
             count += 1
             event, quote = _read(line["event"], EVENTS), line["quote"] and _read(line["quote"], QUOTES)
             last = linked(last, count, event, quote)
