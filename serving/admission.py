@@ -21,7 +21,7 @@ class Admission:
     """
 
     def __init__(self, *, most: int) -> None:
-        self.most, self.inside, self.held_bytes, self.draining = most, 0, 0, False
+        self.most, self.inside, self.held_bytes = most, 0, 0
         self._begun = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._turning = False

@@ -80,9 +80,11 @@ def _add_health(routes: APIRouter, desk: Desk) -> None:
         return _json(replies.Health(status="alive"))
 
     @routes.get("/readyz", response_model=replies.Health, responses=_problems(503))
-    async def readyz() -> Response:
-        """Say whether an appraiser is in office."""
+    async def readyz(request: Request) -> Response:
+        """Say whether to send requests here: an appraiser is in office, and the server is not about to end."""
         _ = desk.incumbent
+        if getattr(request.app.state, "draining", False):
+            raise Refusal(503, "draining", "This server is about to end.", headers={"Retry-After": "1"})
         return _json(replies.Health(status="ready"))
 
     @routes.get("/v1/models/champion", response_model=replies.Champion, responses=_problems(503))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import api, page, replies
+from serving import api, expiry, page, replies
 from serving.admission import Admission
 from serving.archive import Archive
 from serving.buyback import Buyback
@@ -39,12 +39,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
-        watching = asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds))
+        watching = [
+            asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds)),
+            asyncio.create_task(expiry.watch(quotes=quotes, now=now)),
+        ]
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        quotes.close()
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await asyncio.to_thread(quotes.close)
 
     app = FastAPI(
         title="Reprise",
@@ -67,15 +70,14 @@ def create_app(
     )
     app.include_router(api.router(desk, buyback))
     app.include_router(page.router(desk, buyback), include_in_schema=False)
-    app.state.admission = Admission(most=settings.most_inside)
-    app.add_middleware(Guard, **_guarded(settings, app.state.admission, now))
+    app.add_middleware(Guard, **_guarded(settings, now))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     _describe_problems(app)
     return app
 
 
-def _guarded(settings: Settings, admission: Admission, now: Callable[[], datetime]) -> dict[str, Any]:
+def _guarded(settings: Settings, now: Callable[[], datetime]) -> dict[str, Any]:
     return {
         "hosts": settings.allowed_hosts,
         "origins": settings.origins,
@@ -89,7 +91,7 @@ def _guarded(settings: Settings, admission: Admission, now: Callable[[], datetim
             free=settings.unlimited,
             now=now,
         ),
-        "admission": admission,
+        "admission": Admission(most=settings.most_inside),
     }
 
 

@@ -238,4 +238,9 @@ _ASKS = (
     PriceCheckAsk,
 )
 # Every name that a report of errors may repeat: any other came from outside.
-FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {"q", "limit", "quote_id", "idempotency-key"}
+FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {
+    "q",
+    "limit",
+    "quote_id",
+    "idempotency-key",
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Checked:
 
 
 def check(database: Database, *, head: str = "") -> Checked:
-    """Go through the whole store. StoreDamaged names the first event that does not fit, or that `head` is in no event."""
+    """Go through the whole store. StoreDamaged names the first event that does not fit, or that no event has `head`."""
     with database.reading() as connection:
         if (
             database.is_sqlite
@@ -43,10 +43,10 @@ def check(database: Database, *, head: str = "") -> Checked:
             raise StoreDamaged(f"SQLite finds the file damaged: {told:.300}. Restore a backup.")
         lives: dict[str, tuple[Quote, Life]] = {}
         last, count, seen = chain.START, 0, not head
-        for count, (event, quote) in enumerate(_rows(connection), 1):
-            last = _linked(last, count, event, quote)
+        for count, (event, quote) in enumerate(rows(connection), 1):
+            last = linked(last, count, event, quote)
             seen = seen or last == head
-            _live(lives, event, quote)
+            live(lives, event, quote)
         if not seen:
             raise StoreDamaged(f"No event has the hash {head}: events are missing. Restore a backup.")
         if (told := connection.scalar(sa.select(sa.func.count()).select_from(QUOTES))) != len(lives):
@@ -57,11 +57,14 @@ def check(database: Database, *, head: str = "") -> Checked:
     return Checked(quotes=len(lives), events=count, head=last)
 
 
-def _rows(connection: sa.Connection) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """The events in their order, with the quotes of those that issued one."""
+def rows(
+    connection: sa.Connection, *, until: int | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """The events in their order, up to one of them, with the quotes of those that issued one."""
     after = 0
+    asked_for = EVENTS.select() if until is None else EVENTS.select().where(EVENTS.c.seq <= until)
     while True:
-        asked = EVENTS.select().where(EVENTS.c.seq > after).order_by(EVENTS.c.seq).limit(AT_ONCE)
+        asked = asked_for.where(EVENTS.c.seq > after).order_by(EVENTS.c.seq).limit(AT_ONCE)
         events = [dict(row) for row in connection.execute(asked).mappings()]
         if not events:
             return
@@ -73,7 +76,17 @@ def _rows(connection: sa.Connection) -> Iterator[tuple[dict[str, Any], dict[str,
         after = events[-1]["seq"]
 
 
-def _linked(last: str, number: int, event: dict[str, Any], quote: dict[str, Any] | None) -> str:
+def newest(connection: sa.Connection, *, most: int, quote_ids: Sequence[str] = ()) -> Iterator[Quote]:
+    """The quotes with some ids, or else the newest ones."""
+    asked = QUOTES.select().order_by(QUOTES.c.quoted_at.desc()).limit(most)
+    if quote_ids:
+        asked = QUOTES.select().where(QUOTES.c.quote_id.in_(quote_ids))
+    for row in connection.execute(asked).mappings():
+        yield Quote(**row)
+
+
+def linked(last: str, number: int, event: dict[str, Any], quote: dict[str, Any] | None) -> str:
+    """The hash of an event that is the next in the chain; StoreDamaged where it is not."""
     if event["seq"] != number:
         raise StoreDamaged(f"Event {number} is missing: the next one is {event['seq']}. Restore a backup.")
     if chain.link(previous=last, event=event, quote=quote) != event["hash"]:
@@ -84,8 +97,8 @@ def _linked(last: str, number: int, event: dict[str, Any], quote: dict[str, Any]
     return str(event["hash"])
 
 
-def _live(lives: dict[str, tuple[Quote, Life]], event: dict[str, Any], row: dict[str, Any] | None) -> None:
-    """Let an event happen to its quote."""
+def live(lives: dict[str, tuple[Quote, Life]], event: dict[str, Any], row: dict[str, Any] | None) -> None:
+    """Let an event happen to its quote; StoreDamaged where it cannot have."""
     quote_id = event["quote_id"]
     if row is not None:
         quote = Quote(**row)
@@ -106,11 +119,17 @@ def _live(lives: dict[str, tuple[Quote, Life]], event: dict[str, Any], row: dict
         ) from error
 
 
-def _check_exposures(connection: sa.Connection, lives: dict[str, tuple[Quote, Life]]) -> None:
+def exposures(lives: Mapping[str, tuple[Quote, Life]]) -> Counter[str]:
+    """What is exposed for each model, from the lives of all quotes."""
     wanted: Counter[str] = Counter()
     for quote, life in lives.values():
         if quote.exposure:
             wanted[quote.exposure] += exposed(quote, life)
+    return wanted
+
+
+def _check_exposures(connection: sa.Connection, lives: Mapping[str, tuple[Quote, Life]]) -> None:
+    wanted = exposures(lives)
     kept = {row.exposure: row.exposed_minor for row in connection.execute(EXPOSURES.select())}
     for exposure in {*wanted, *kept}:
         if wanted[exposure] != kept.get(exposure, 0):

@@ -111,7 +111,6 @@ class Guard:
         template, entry = self.entries.find(scope["method"], scope["path"])
         scope["state"]["template"] = template
         if entry.vital:
-            self._check_draining(template)
             await self.app(scope, receive, send)
             return
         if scope["state"].get("crowded"):
@@ -133,10 +132,6 @@ class Guard:
     def _check_host(self, headers: Headers) -> None:
         if headers.get("host", "").rsplit(":", 1)[0].lower() not in self.hosts:
             raise Refusal(400, "host_unknown", "This server does not answer under that host name.")
-
-    def _check_draining(self, template: str) -> None:
-        if self.admission.draining and template == "/readyz":
-            raise Refusal(503, "draining", "This server is about to stop.", headers={"Retry-After": "5"})
 
     def _caller(self, scope: Scope, headers: Headers, entry: Entry) -> Caller:
         """Who asks, if he may. Refusal 401 without a key that holds where one is told or needed, 403 where it does

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from serving.keys import FOREVER, Keys, KeysUnreadable, KeyUnknown
+from serving.settings import Settings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of `reprise-serve`; it leaves `does` behind, to be called with the file of keys."""
+    """Add the command to those of `reprise-serve`."""
     keys = commands.add_parser("keys", help="make, rotate, revoke and list API keys")
     steps = keys.add_subparsers(required=True, metavar="new | rotate | revoke | list")
     new = steps.add_parser("new", help="make a key and print it, once")
@@ -31,12 +31,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     revoke.add_argument("id")
     revoke.set_defaults(does=_revoke)
     steps.add_parser("list", help="list the keys, without their secrets").set_defaults(does=_list)
+    keys.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace, file: Path) -> int:
-    """Do what was asked with the keys of a file; the status to exit with."""
+def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Do what was asked with the keys of a home; returns the exit code."""
     try:
-        given.does(given, Keys(file))
+        given.does(given, Keys(settings.keys))
     except ValidationError as error:
         wrong = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
         print(f"reprise-serve keys: {wrong}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """What can be measured from outside, for Prometheus: on a port of its own, on this machine only.
 
 No label holds anything that a caller sent: routes are templates, markets those with terms, so that the number of
-series does not grow with devices, quotes or callers. Where PROMETHEUS_MULTIPROC_DIR names an empty folder before this
-module is imported, all processes with that folder are told together, by whichever of them calls `serve`.
+series does not grow with devices, quotes or callers. With several workers the process above them calls `gather` before
+it starts them, and `serve`; they find the folder in their environment and keep their values there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime, time
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from prometheus_client import (
     disable_created_metrics,
     start_http_server,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
@@ -137,6 +138,20 @@ def in_office(version: str, as_of: date) -> None:
 @cache
 def _labelled(counter: Counter, *values: str) -> _Counts:
     return counter.labels(*values)
+
+
+def gather(folder: Path) -> None:
+    """Have the processes that are started from now on keep their values in a folder, which is emptied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*.db"):
+        left.unlink()
+    os.environ[TOGETHER] = str(folder)
+
+
+def gone(process: int) -> None:
+    """A worker ended: what it counted stays, what it was in the middle of does not."""
+    if TOGETHER in os.environ:
+        mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 def serve(port: int) -> int:

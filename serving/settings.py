@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     exploration_seed: str = ""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     store_url: str = ""
     unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
@@ -70,6 +72,11 @@ class Settings(BaseSettings):
         return self.home / "keys.json"
 
     @property
+    def metrics(self) -> Path:
+        """The folder where several workers keep their measures, to be told together."""
+        return self.home / "metrics"
+
+    @property
     def controls(self) -> Path:
         """The file of the controls of offers; see serving/controls.py."""
         return self.home / "controls.toml"
@@ -93,4 +100,10 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""
-        return {**os.environ, "REPRISE_HOME": str(self.home), "REPRISE_TRACKING_URI": self.registry}
+        own = {
+            "home": str(self.home),
+            "tracking_uri": self.registry,
+            "host": self.host,
+            "port": str(self.port),
+        }
+        return {**os.environ, **{f"REPRISE_{name.upper()}": value for name, value in own.items()}}
