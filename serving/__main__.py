@@ -33,7 +33,7 @@ def _without_wrappers() -> Iterator[None]:
 with _without_wrappers():
     import lightgbm  # noqa: F401
 
-from serving import commands, logs, service  # noqa: E402 - LightGBM comes first
+from serving import commands, keys_command, logs, metrics, service  # noqa: E402 - LightGBM comes first
 from serving.database import Database, StoreUnavailable  # noqa: E402
 from serving.settings import Settings  # noqa: E402
 
@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="how many processes answer (1)")
     parser.add_argument("--listening", type=int, help=argparse.SUPPRESS)  # a worker's socket
     parser.set_defaults(run=_serve)
-    commands.add(parser.add_subparsers(title="commands of an operator"))
+    operator = parser.add_subparsers(title="commands of an operator")
+    commands.add(operator)
+    keys_command.add(operator)
     return parser
 
 
@@ -82,10 +84,18 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
     listening = service.listen(settings)
     if settings.workers > 1:
         Database(url=settings.quotes).close()  # its tables are made once, before several want them
+        metrics.gather(settings.metrics)
+        _tell_metrics(settings)
         asyncio.run(_supervise(settings, listening))
     else:
+        _tell_metrics(settings)
         asyncio.run(_answer(settings, listening))
     return 0
+
+
+def _tell_metrics(settings: Settings) -> None:
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
 
 
 async def _answer(settings: Settings, listening: socket.socket) -> None:

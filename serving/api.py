@@ -13,16 +13,9 @@ from starlette.responses import Response
 from serving import asks, caller, examples, letters, replies
 from serving.buyback import Buyback
 from serving.desk import Desk
-from serving.guard import Entry, request_id
+from serving.guard import request_id
 from serving.refusal import Refusal
 
-STEPS = ("accept", "inspection", "payment", "void")
-ENTRIES = {
-    "/v1/buyback/quotes": Entry(),
-    **{f"/v1/buyback/quotes/{{quote_id}}/{step}": Entry() for step in STEPS},
-    "/v1/valuations": Entry(most_bytes=1024 * 1024),
-    "/v1/sellers/price-checks": Entry(),
-}
 _WHY = {
     400: "Not a request that can be read",
     404: "Unknown",

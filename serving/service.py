@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import structlog
 import uvicorn
 
-from serving import examples
+from serving import connection, examples
 from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.database import Database
@@ -59,13 +59,14 @@ async def serve(*, settings: Settings, listening: socket.socket, telling: bool) 
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",  # httptools takes headers of a megabyte
+            http=connection.kind(most=settings.most_connections),
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=list(settings.proxies),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

@@ -18,12 +18,11 @@ from starlette.responses import RedirectResponse, Response
 from serving import asks, caller, letters, reading, replies
 from serving.buyback import Buyback
 from serving.desk import Desk
-from serving.guard import FORM, Entry, request_id
+from serving.guard import request_id
 from serving.page import forms
 from serving.refusal import Refusal
 from valuation import money
 
-ENTRIES = {"/sell": Entry(content_type=FORM), "/check": Entry(content_type=FORM)}
 _HERE = Path(__file__).parent
 _FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"

@@ -18,6 +18,7 @@ from serving import logs
 from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.database import Database
+from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings
 from tests.serving import postgres
@@ -122,6 +123,13 @@ class House:
     quotes: Quotes
     appraiser: InventedAppraiser
     instant: list[datetime]
+    keys: Keys
+
+    def show_key(self, *scopes: str) -> str:
+        """Send a new key with these scopes from now on."""
+        key = self.keys.new(name="test", scopes=frozenset(scopes))  # type: ignore[arg-type]
+        self.client.headers["Authorization"] = f"Bearer {key}"
+        return key
 
     def wait(self, **span: float) -> None:
         self.instant[0] += timedelta(**span)
@@ -166,7 +174,8 @@ def house(tmp_path: Path) -> Any:
     instant = [START]
     app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: instant[0])
     with TestClient(app, raise_server_exceptions=False) as client:
-        built = House(client, champion, quotes, InventedAppraiser(), instant)
+        keys = Keys(settings.keys, lambda: instant[0])
+        built = House(client, champion, quotes, InventedAppraiser(), instant, keys)
         built.employ(built.appraiser, "1")
         yield built
 

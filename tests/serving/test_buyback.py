@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from serving import caller
 from serving.case import Case, advised
 from tests.serving.conftest import ANSWERS, House
 
-OPERATOR = caller.Caller(id="workshop", scopes=frozenset(("operator",)))
 Post = Callable[..., Any]
 
 
@@ -31,10 +29,9 @@ def post(client: TestClient) -> Post:
 
 
 @pytest.fixture(autouse=True)
-def everybody_is_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+def everybody_is_an_operator(house: House) -> None:
     """Who may do what is for test_keys."""
-    everything = caller.Caller(scopes=frozenset(("storefront", "seller", "operator")))
-    monkeypatch.setattr(caller, "of", lambda request: everything)
+    house.show_key("storefront", "seller", "operator")
 
 
 @pytest.fixture
@@ -228,11 +225,10 @@ def test_more_than_the_cap_is_never_promised_for_a_model(small_cap: None, quote:
 
 
 def test_what_another_caller_was_given_is_not_there(
-    quote: Any, client: TestClient, monkeypatch: pytest.MonkeyPatch, post: Post
+    quote: Any, client: TestClient, house: House, post: Post
 ) -> None:
     given = quote().json()
-    other = caller.Caller(id="another", scopes=frozenset(("storefront",)))
-    monkeypatch.setattr(caller, "of", lambda request: other)
+    house.show_key("storefront")
     for answer in (
         client.get(f"/v1/buyback/quotes/{given['quote_id']}"),
         client.get(f"/v1/buyback/quotes/{given['quote_id']}/events"),
@@ -240,16 +236,16 @@ def test_what_another_caller_was_given_is_not_there(
     ):
         unknown = client.get(f"/v1/buyback/quotes/{'0' * 32}")
         assert (answer.status_code, answer.json()["detail"]) == (404, unknown.json()["detail"])
-    monkeypatch.setattr(caller, "of", lambda request: OPERATOR)
+    house.show_key("operator")
     assert client.get(f"/v1/buyback/quotes/{given['quote_id']}").status_code == 200
 
 
 def test_who_is_no_operator_withdraws_only_before_he_has_accepted(
-    quote: Any, post: Post, monkeypatch: pytest.MonkeyPatch
+    quote: Any, post: Post, client: TestClient
 ) -> None:
+    del client.headers["Authorization"]
     first, second = quote("a").json(), quote("b").json()
     post(second, "accept", {"amount": second["offer"]})
-    monkeypatch.setattr(caller, "of", lambda request: caller.ANYBODY)
     assert post(first, "void", {"reason": "WITHDRAWN"}).status_code == 200
     assert post(second, "void", {"reason": "WITHDRAWN"}).json()["code"] == "wrong_status"
 
