@@ -19,6 +19,8 @@ The ladder (a module imports only from a lower rung):
     resale
     spread  anchor
     hedonic
+    worksheet
+    block
     encoding  features
     vocabulary
     generations  ledger

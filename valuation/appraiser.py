@@ -18,9 +18,10 @@ from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
 from valuation.owners import Owners
-from valuation.resale import BASES, ResaleModel, Said
+from valuation.resale import BASES, ResaleModel
 from valuation.rows import Floats, Whole
 from valuation.spread import SALES
+from valuation.worksheet import GRADE, RANK
 
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000
@@ -173,8 +174,7 @@ class Appraiser:
         asked += [(device, on + timedelta(days=ahead)) for ahead in days]
         table = features.table(devices=self._rows(asked, market, currency, grade), attributes=self.attributes)
         read, count = self._encoded(table), len(told)
-        said = self.model.said(devices=read)
-        ladder = self.model.ladder(devices=read, said=said)
+        ladder = self.model.ladder(devices=read)
         basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
         every = _prospects(
             self.owners, table[:count], ladder[:count], ladder[count : 2 * count], basis[:count]
@@ -192,7 +192,7 @@ class Appraiser:
             basis=BASES[basis[0]],
             comparables=sold,
             effects=explanation.effects(
-                shares=self._shares(read, said, grade),
+                shares=self._shares(read),
                 value=values[grade].p50,
                 centres=self.centres[currency],
                 rest="grade" if sold else "model",
@@ -224,14 +224,12 @@ class Appraiser:
         """The features of the past sales, on their days."""
         return self.features(devices=self.past)
 
-    def _shares(self, devices: Encoded, said: Said, grade: Grade) -> dict[str, float]:
-        """What each feature adds to the log price of the first of some devices at its grade."""
-        constant, graded, _ = said
-        first = devices.rows * grade
-        shares = {name: share[:1] for name, share in constant.items()}
-        shares |= {name: share[first : first + 1] for name, share in graded.items()}
-        split = self.model.location.split(devices=devices.first(), shares=shares)
-        return {name: float(share[0]) for name, share in split.items()}
+    def _shares(self, devices: Encoded) -> dict[str, float]:
+        """What each feature adds to the log price of the first of some devices, what the grade touches last."""
+        location = self.model.location
+        shares = location.contributions(devices=devices.at(slice(0, 1)))
+        touched = location.equation.touched(names=(GRADE, RANK))
+        return {name: float(shares[name][0]) for name in sorted(shares, key=lambda name: name in touched)}
 
     def _rows(
         self,
