@@ -30,6 +30,7 @@ The ladder (a module imports only from a lower rung):
     dated
     rulebook
     questions
+    told
     catalogue
     derivation
     catalogue_file

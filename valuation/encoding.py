@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from valuation.rows import Table
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 UNKNOWN = -1
 AT_ONCE = 1_024  # rows: what is reckoned of so many fits a processor's cache
-Table = pl.DataFrame | Mapping[str, Sequence[Any]]  # features of devices; of few, as lists, which cost less
 
 
 @dataclass(frozen=True, kw_only=True)

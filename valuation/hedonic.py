@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from valuation import encoding
 from valuation.block import Block, members
-from valuation.encoding import Encoded, Table
+from valuation.encoding import Encoded
+from valuation.rows import Table
 from valuation.worksheet import Worksheet
 
 Floats = NDArray[np.float64]

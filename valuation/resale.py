@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from valuation import anchor, encoding, hedonic, spread
 from valuation.anchor import Anchor
 from valuation.appraisal import OUTCOMES
-from valuation.encoding import Encoded, Table
+from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
+from valuation.rows import Table
 from valuation.spread import KIND, PLACES, SALES, SD, STRANGE, STRANGERS, UNMET, Spread
 
 Floats = NDArray[np.float64]
