@@ -23,8 +23,9 @@ from valuation import features, ledger, resale
 from valuation.acceptance import Acceptance
 from valuation.anchor import Anchor
 from valuation.appraiser import Appraiser, AppraiserError
+from valuation.block import Block
 from valuation.grades import Grade
-from valuation.hedonic import Block, Hedonic
+from valuation.hedonic import Hedonic
 from valuation.inspection import Inspection
 from valuation.ledger import Attribute
 from valuation.owners import Owners
