@@ -34,6 +34,11 @@ OF_ONE = {
 }
 
 
+_NO_VALUES = pl.DataFrame(
+    schema=dict.fromkeys(OUTCOMES, pl.Float64) | {"basis": pl.String, "comparables": pl.Int64}
+)
+
+
 class AppraiserError(ValueError):
     """An appraiser directory that is refused, or devices that an appraiser cannot read."""
 
@@ -76,7 +81,7 @@ class Appraiser:
         major units of each row's currency.
         """
         parts = [self._appraised(part) for part in devices.iter_slices(ROWS_AT_ONCE)]
-        return pl.concat(parts) if parts else self._appraised(devices)
+        return pl.concat([_NO_VALUES, *parts])
 
     def _appraised(self, devices: pl.DataFrame) -> pl.DataFrame:
         read = self._encoded(self.features(devices=devices))
@@ -301,9 +306,7 @@ def _later(devices: pl.DataFrame, days: Whole) -> pl.DataFrame:
     return devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
 
 
-def _prospects(
-    owners: Owners | None, table: Table, today: Floats, later: Floats, basis: Whole
-) -> Prospects:
+def _prospects(owners: Owners | None, table: Table, today: Floats, later: Floats, basis: Whole) -> Prospects:
     """Of the features of devices (n,), and their ladders today and on the day when they are sold."""
     flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
     if owners is not None:

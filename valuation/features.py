@@ -310,6 +310,6 @@ def few(
 
 
 def _tabled(devices: Sequence[told.Device], attributes: Mapping[str, Attribute]) -> pl.DataFrame:
-    kinds = [*ledger.DEVICES.columns, *attributes.values()]
-    schema = {column.name: ledger.DTYPES[column.kind] for column in kinds}
+    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
+    schema |= {attribute.name: ledger.DTYPES[attribute.kind] for attribute in attributes.values()}
     return pl.DataFrame(devices, schema={**schema, **vocabulary.ADDED}, orient="row")

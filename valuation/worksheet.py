@@ -112,7 +112,9 @@ class Group:
     by row: (rows, knots).
     """
 
-    def __init__(self, terms: Sequence[Term], columns: Columns, codes: Codes, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, terms: Sequence[Term], columns: Columns, codes: Codes, sizes: Mapping[str, int]
+    ) -> None:
         shared = terms[0][0]
         names = (*shared.by, shared.missing) if shared.missing else shared.by
         strides = dict(zip(reversed(names), _products(sizes[name] for name in reversed(names)), strict=False))
@@ -154,12 +156,15 @@ class Stack:
         self.strides = np.array([group.strides for group in groups], dtype=np.int64).reshape(-1, inputs)
         self.cells = np.cumsum([0, *(len(group.table) for group in groups)])[:-1, None]
         self.starts = np.cumsum([0, *(len(group.values) for group in groups)])[:-1]
-        self.table = np.concatenate([group.table + at for group, at in zip(groups, self.starts, strict=True)] or [NONE])
+        self.table = np.concatenate(
+            [group.table + at for group, at in zip(groups, self.starts, strict=True)] or [NONE]
+        )
         self.values = np.concatenate([np.empty((0, width)), *(group.values[:, -width:] for group in groups)])
 
     def rows(self, inputs: Whole) -> Whole:
         """The rows of each device, from its codes (inputs, n): (groups, n)."""
-        return self.table.take(self.strides @ inputs + self.cells)
+        found: Whole = self.table.take(self.strides @ inputs + self.cells)
+        return found
 
     def added(self, rows: Whole) -> Floats:
         """What rows (groups, ...) add up to: (..., columns)."""
@@ -172,7 +177,9 @@ class Walks:
     def __init__(self, groups: Sequence[Group], starts: Whole) -> None:
         told = [(place, block, levels) for place, group in enumerate(groups) for block, levels in group.walks]
         self.group = np.array([place for place, _, _ in told], dtype=np.int64)
-        start, step, knots = np.array([(b.start, b.step_days, b.knots) for _, b, _ in told]).reshape(-1, 3).T[:, :, None]
+        start, step, knots = (
+            np.array([(b.start, b.step_days, b.knots) for _, b, _ in told]).reshape(-1, 3).T[:, :, None]
+        )
         self.start, self.step, self.knots = start, step, knots
         sizes = np.cumsum([0, *(levels.size for _, _, levels in told)])[:-1, None]
         self.first = sizes - starts[self.group][:, None] * knots
@@ -217,7 +224,9 @@ class Worksheet:
         """The log price of each device: (n,)."""
         slopes, rows = self._slopes(devices)
         slopes = self.columns.cut(slopes, 0, self.columns.width)
-        return np.asarray(np.einsum("nc,nc->n", slopes, self.columns.heights(devices))) + self._walked(devices, rows)
+        return np.asarray(np.einsum("nc,nc->n", slopes, self.columns.heights(devices))) + self._walked(
+            devices, rows
+        )
 
     def shares(self, devices: Encoded) -> dict[str, Floats]:
         """The same by feature: (n,) each."""
@@ -256,7 +265,8 @@ class Worksheet:
         own = inputs.copy()
         own[grade] = 0
         cells = (self.moved.strides @ own + self.moved.cells)[:, :, None]
-        return self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
+        found: Whole = self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
+        return found
 
     def _inputs(self, devices: Encoded) -> Whole:
         """The codes of each device, from 0 for the unknown, and which numbers are missing: (inputs, n)."""
