@@ -31,7 +31,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
-        watching = asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds))
+        watching = asyncio.create_task(
+            champion.watch(every_seconds=settings.champion_every_seconds, today=lambda: now().date())
+        )
         yield
         watching.cancel()
         with suppress(asyncio.CancelledError):

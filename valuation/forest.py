@@ -72,7 +72,7 @@ def checked(*, text: str, features: int) -> str:
     for place, size in enumerate(_sizes(head, features)):
         try:
             _check(_told(rest[at : at + size], place), features)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ForestError(f"Tree {place}: {error}") from None
         at += size
     if not rest.startswith(END, at):
@@ -126,8 +126,9 @@ def _check(tree: Told, features: int) -> None:
     wrong = [name for name, of in LINES.items() if name not in spared and len(tree[name]) != many[of]]
     if not 0 < leaves <= MOST_LEAVES or wrong:
         _refuse(f"num_leaves is {leaves}, and of another number are {', '.join(wrong) or 'none'}")
+    counts = {"leaf_count": 0, "internal_count": 1}  # what is explained is divided by these
     if tree["is_linear"][0] != 0 or any(
-        (tree[name] < 0).any() or (tree[name] > MOST_COUNT).any() for name in ("leaf_count", "internal_count")
+        (tree[name] < least).any() or (tree[name] > MOST_COUNT).any() for name, least in counts.items()
     ):
         _refuse("is_linear, leaf_count or internal_count is not that of a counted tree")
     if ((tree["split_feature"] < 0) | (tree["split_feature"] >= features)).any():

@@ -19,6 +19,7 @@ from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.quotes import Quotes
 from serving.settings import Settings
+from tests.serving import copies
 from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.grades import Grade
 from valuation.ledger import Attribute
@@ -125,6 +126,13 @@ class House:
 
     def employ(self, appraiser: InventedAppraiser | None, version: str = "2") -> None:
         self.champion.incumbent = appraiser and Incumbent(appraiser, version)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Three real appraisers, packed, at rising prices. Copy one before you change it."""
+    folder = tmp_path_factory.mktemp("packed")
+    return tuple(copies.pack(folder / f"{level}", level=level) for level in (1.0, 1.2, 1.4))
 
 
 logs.configure()  # without the long coloured traces of a terminal
