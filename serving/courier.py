@@ -18,10 +18,11 @@ import resource
 import select
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -48,7 +49,7 @@ log = structlog.get_logger("courier")
 
 
 class RegistryAway(RuntimeError):  # noqa: N818 - said as it is
-    """There is no registry yet."""
+    """There is no registry yet, or nobody is champion in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +205,13 @@ def _try_out(directory: Path, wanted: Pointer) -> None:
 
 
 def connect(registry: str) -> MlflowClient:
-    """A client of the registry; RegistryAway where its sqlite file is not there: asking would create it."""
+    """A client of the registry; RegistryAway where its sqlite file holds no champion.
+
+    To ask MLflow would make the tables of a store, perhaps while a retrain makes them, which would then fail.
+    """
     address = urlsplit(registry)
-    if address.scheme == "sqlite" and not Path(address.path.removeprefix("/")).exists():
-        raise RegistryAway("There is no registry yet: `reprise retrain --promote` makes one.")
+    if address.scheme == "sqlite" and not _has_champion(Path(address.path.removeprefix("/"))):
+        raise RegistryAway("There is no champion yet: `reprise retrain --promote` makes one.")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a registry that is away is told soon
@@ -215,6 +219,15 @@ def connect(registry: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=registry, registry_uri=registry)
+
+
+def _has_champion(store: Path) -> bool:
+    asked = "SELECT 1 FROM registered_model_aliases WHERE name = ? AND alias = ?"
+    try:
+        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as tables:
+            return tables.execute(asked, (MODEL, ALIAS)).fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 class Rounds:

@@ -44,7 +44,7 @@ TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN = (
     "golden.parquet",
 )
 FILES = (TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN)
-GOLDEN_ROWS = 60
+GOLDEN_ROWS = 100  # and once more as devices of a model that nobody has met
 LARGEST_FILE_BYTES = 256 * 2**20
 LARGEST_MANIFEST_BYTES = 4 * 2**20
 
@@ -97,12 +97,14 @@ def _model(appraiser: Appraiser) -> dict[str, Any]:
 
 
 def _golden(appraiser: Appraiser) -> pl.DataFrame:
-    """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike."""
+    """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike.
+
+    Each stands there twice, as itself and as a stranger: those that have met a model do not value it.
+    """
     markets = [m.split(" ") for m in appraiser.model.location.equation.members["market"]]
     homes = pl.DataFrame({"market": [m for m, _ in markets], "currency": [c for _, c in markets]})
-    devices = (
-        appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left").head(GOLDEN_ROWS)
-    )
+    known = appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left")
+    devices = known.gather_every(max(1, known.height // GOLDEN_ROWS)).head(GOLDEN_ROWS)
     grades = [Grade(row % len(Grade)).name for row in range(devices.height)]
     absent = {
         c.name: pl.lit(None, ledger.DTYPES[c.kind])
@@ -110,6 +112,7 @@ def _golden(appraiser: Appraiser) -> pl.DataFrame:
         if c.name not in devices.columns
     }
     told = devices.with_columns(**absent).with_columns(grade=pl.Series(grades), on=pl.lit(appraiser.as_of))
+    told = pl.concat([told, told.with_columns(model=pl.lit("nobody has met it"))])
     return pl.concat([told, appraiser.appraise(devices=told)], how="horizontal")
 
 
@@ -155,14 +158,10 @@ def read(*, directory: Path) -> Packed:
     Raises AppraiserError as `load` does.
     """
     manifest, digest = read_manifest(directory=directory)
-    if strange := {*manifest["files"]} ^ {*FILES}:
+    found = {path.name for path in directory.iterdir()} - {MANIFEST}
+    if strange := {*manifest["files"]} ^ {*FILES} | found - {*FILES}:
         raise AppraiserError(
-            f"{directory / MANIFEST} tells of other files than an appraiser has: {_few(strange)}. Pack it again."
-        )
-    found = {path.name for path in directory.iterdir()}
-    if strange := found - {*FILES, MANIFEST}:
-        raise AppraiserError(
-            f"{directory} holds what is not of an appraiser: {_few(strange)}. Fetch it into a folder of its own."
+            f"{directory} holds or tells of what is not of an appraiser, or lacks it: {_few(strange)}. Fetch it again."
         )
     contents = {name: _verified(directory, name, manifest) for name in FILES}
     with _refusing(digest):

@@ -100,17 +100,17 @@ def differences(*, appraiser: Appraiser, golden: pl.DataFrame) -> pl.DataFrame:
 
 
 def explained(*, appraiser: Appraiser, golden: pl.DataFrame) -> None:
-    """Value and explain the first golden row alone: the way through LightGBM that a table does not take."""
-    row = golden.row(0, named=True)
+    """Value and explain a known and a strange golden row alone: the way through LightGBM that a table does not take."""
     known = {*(c.name for c in ledger.DEVICES.columns), *appraiser.attributes}
     place = {"market", "currency", "grade", "on", "sold_on", "condition"}
-    appraiser.appraise_one(
-        device={name: row[name] for name in known - place},
-        market=row["market"],
-        currency=row["currency"],
-        grade=Grade[row["grade"]],
-        on=row["on"],
-    )
+    for row in (golden.row(0, named=True), golden.row(-1, named=True)):
+        appraiser.appraise_one(
+            device={name: row[name] for name in known - place},
+            market=row["market"],
+            currency=row["currency"],
+            grade=Grade[row["grade"]],
+            on=row["on"],
+        )
 
 
 def main(directory: str, seconds: float) -> None:
@@ -124,6 +124,8 @@ def main(directory: str, seconds: float) -> None:
         explained(appraiser=found, golden=golden)
     except AppraiserError as error:
         sys.exit(str(error))
+    except (Exception, pl.exceptions.PanicException) as error:
+        sys.exit(f"It cannot value its golden rows: {error!r}")
     if other.height:
         row = other.row(0, named=True)
         sys.exit(

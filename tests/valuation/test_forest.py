@@ -157,7 +157,7 @@ def test_a_forest_of_other_features_is_refused() -> None:
 
 def test_a_chain_is_refused_where_it_is_deeper_than_lightgbm_can_explain() -> None:
     def chain(splits: int) -> str:
-        leaves, told = splits + 1, {name: "" for name in forest.LINES}
+        leaves, told = splits + 1, dict.fromkeys(forest.LINES, "")
         told |= {name: " ".join(["0"] * splits) for name, of in forest.LINES.items() if of == forest.SPLITS}
         told |= {name: " ".join(["1"] * leaves) for name, of in forest.LINES.items() if of == forest.LEAVES}
         told["internal_count"] = " ".join(["1"] * splits)

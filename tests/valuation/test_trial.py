@@ -68,7 +68,7 @@ CONFINED = "import sys; from valuation import trial; trial._confine(float(sys.ar
 DEEDS = {
     "much memory": ("x = bytearray(5 * 2**30)", "MemoryError"),
     "an endless word": ("[sys.stderr.write('x' * 9999) for _ in iter(int, 1)]", "exit"),
-    "a large file": (f"open('{{}}', 'wb').write(bytes(2**20)).flush()", "File too large"),
+    "a large file": ("open('{}', 'wb').write(bytes(2**20)).flush()", "File too large"),
     "a command": ("import os; os.system('true')", "call os.system"),
     "a process": ("import subprocess; subprocess.run(['true'])", "call subprocess.Popen"),
     "a connection": ("import socket; socket.create_connection(('127.0.0.1', 9))", "call socket"),
