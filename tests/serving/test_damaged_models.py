@@ -137,13 +137,11 @@ def stands(watched: Watched, honest: Path, every: list[Mutant], scratch: Path) -
         mutant.make(directory)
         brought(mutant, directory, scratch / "aside", str(place))
         put(watched, mutant, directory, str(place))
-        shutil.rmtree(scratch / "mutant", ignore_errors=True)
+        for copy in (scratch / "mutant", *watched.folder.glob("?" * 64)):
+            shutil.rmtree(copy, ignore_errors=True)
         before = watched.said("champion in office")
         employ(watched.folder, honest, "1")
         watched.until("champion in office", before)
-        for copy in watched.folder.iterdir():
-            if copy.is_dir() and copy.name != digest_of(honest):
-                shutil.rmtree(copy)
     watched.answers("1")
 
 
