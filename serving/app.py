@@ -40,7 +40,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
         watching = [
-            asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds)),
+            asyncio.create_task(
+                champion.watch(every_seconds=settings.champion_every_seconds, today=lambda: now().date())
+            ),
             asyncio.create_task(expiry.watch(quotes=quotes, now=now)),
         ]
         yield

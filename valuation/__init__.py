@@ -13,7 +13,7 @@ The ladder (a module imports only from a lower rung):
     deal
     price_list  exploration
     package
-    appraiser
+    appraiser  script
     comparables
     explanation
     resale
@@ -36,5 +36,5 @@ The ladder (a module imports only from a lower rung):
     catalogue_file
     names  appraisal
     grades
-    money  rows  controls
+    money  rows  controls  forest
 """

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from valuation import anchor, encoding, hedonic, spread
 from valuation.anchor import Anchor
-from valuation.appraisal import OUTCOMES
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
