@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import structlog
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from serving import asks, case, letters, replies, subject
+from serving import asks, case, letters, metrics, replies, subject
 from serving.archive import Archive
 from serving.batch import ClockWentBack
 from serving.caller import Caller
@@ -91,6 +91,8 @@ class Buyback:
                     raise
                 return earlier
             else:
+                if given is quote.reply:
+                    metrics.decided(quote.market, quote.decision)
                 return given
         raise Refusal(
             503, "exposed", "Too much is asked for this model at once.", headers={"Retry-After": "1"}
@@ -198,8 +200,9 @@ class Buyback:
     ) -> tuple[Quote, int]:
         """A quote under a new id, and how much may be promised for its model."""
         terms, incumbent, now = self.desk.priced(ask.market), self.desk.incumbent, self.desk.now()
-        on, calm = now.date(), self.controls.of(ask.market)
-        held = Controls(**asdict(calm) | {"exposed": exposed}) if exposed else calm
+        on = now.date()
+        age = (on - incumbent.appraiser.as_of).days
+        held = replace(self.controls.of(ask.market), exposed=exposed, model_age_days=max(0, age))
         known = self.memory.recall(
             epoch=(on, incumbent.version, incumbent.appraiser.digest, id(incumbent)),
             about=(request, held),
