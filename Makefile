@@ -3,6 +3,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 JUDGES := .venv-judge
+AUDIT := .venv-audit
+AUDIT_READY := $(AUDIT)/.ready
 JUDGES_READY := $(JUDGES)/.ready
 
 help: ## print this help
@@ -55,13 +57,26 @@ pictures: $(READY) ## draw docs/market: every scenario, beside the public number
 questions: $(READY) ## write docs/questions.md after a change of the questions or of the rule behind them
 	$(PY) -c 'from valuation import rulebook; print(rulebook.page(), end="")' > docs/questions.md
 
+$(AUDIT_READY): requirements-audit.lock
+	python3 -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-audit.lock
+	touch $(AUDIT_READY)
+
+audit: $(AUDIT_READY) ## known holes in libraries, and risky code; what is waived, and why: deploy/waivers.md
+	$(AUDIT)/bin/bandit --quiet --recursive valuation training serving --configfile pyproject.toml
+	$(AUDIT)/bin/pip-audit --requirement requirements-run.lock --require-hashes --disable-pip --strict
+
+openapi: $(READY) ## write docs/openapi.json again; refuses what would break those who use the API
+	$(PY) -m tests.serving.compatible
+
 COMPILE := UV_PYTHON_DOWNLOADS=never uv pip compile --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock'
 
 lock: ## write the locks again (maintainers; needs uv)
 	$(COMPILE) pyproject.toml --group dev -o requirements.lock
 	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
+	$(COMPILE) pyproject.toml --extra postgres -c requirements.lock -o requirements-run.lock
 	$(COMPILE) --group audit -o requirements-audit.lock
 	@! grep -n '://' requirements*.lock
 
-.PHONY: help run test lint judge judge-offers soak bench pictures questions lock
+.PHONY: help run test lint judge judge-offers soak bench audit openapi pictures questions lock
