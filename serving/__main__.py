@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
+import socket
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import structlog
-import uvicorn
 from pydantic import ValidationError
 
 
@@ -36,32 +33,31 @@ def _without_wrappers() -> Iterator[None]:
 with _without_wrappers():
     import lightgbm  # noqa: F401
 
-from serving import examples, logs  # noqa: E402 - LightGBM comes first
-from serving.app import create_app  # noqa: E402
-from serving.champion import Champion, Incumbent  # noqa: E402
-from serving.quotes import Quotes, StoreUnavailable  # noqa: E402
+from serving import commands, keys_command, logs, metrics, service  # noqa: E402 - LightGBM comes first
+from serving.database import Database, StoreUnavailable  # noqa: E402
+from serving.office import Office  # noqa: E402
 from serving.settings import Settings  # noqa: E402
-from valuation import markets  # noqa: E402
-
-RESTART_SECONDS = 5.0
-log = structlog.get_logger("serving")
 
 
 def main() -> None:
-    """Serve until SIGTERM or Ctrl-C, then let running requests finish and stop the courier."""
-    given = vars(_parser().parse_args())
+    """Serve until SIGTERM or Ctrl-C, or do what an operator asks for."""
+    given = _parser().parse_args()
     logs.configure()
+    told = {name: value for name, value in vars(given).items() if value is not None}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        quotes = Quotes(file=settings.quotes)
+        settings = Settings(**{name: told[name] for name in told if name in Settings.model_fields})
     except ValidationError as error:
         wrong = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
         print(f"reprise-serve: {wrong}", file=sys.stderr)
         sys.exit(2)
-    except (StoreUnavailable, OSError) as error:
-        print(f"reprise-serve: the state folder {settings.home} cannot be used: {error}", file=sys.stderr)
+    try:
+        sys.exit(given.run(settings, given))
+    except service.AddressTaken as error:
+        print(f"reprise-serve: {error}", file=sys.stderr)
         sys.exit(1)
-    asyncio.run(_serve(settings, quotes))
+    except (StoreUnavailable, OSError) as error:
+        print(f"reprise-serve: the state in {settings.home} cannot be used: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,88 +65,55 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="the port to listen on (8000); 0 takes a free one")
     parser.add_argument("--home", type=Path, help="the state folder (REPRISE_HOME, else ./.reprise)")
+    parser.add_argument("--workers", type=int, help="how many processes answer (1)")
+    parser.add_argument("--listening", type=int, help=argparse.SUPPRESS)  # a worker's socket
+    parser.set_defaults(run=_serve)
+    operator = parser.add_subparsers(title="commands of an operator")
+    commands.add(operator)
+    keys_command.add(operator)
     return parser
 
 
-async def _serve(settings: Settings, quotes: Quotes) -> None:
-    champion = Champion(folder=settings.champion)
-    app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: datetime.now(UTC))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            http="h11",  # httptools takes headers of a megabyte
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=15,
-        )
-    )
-    for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it is done
-        signal.signal(stop, lambda *_: setattr(server, "should_exit", True))
-    beside = [
-        asyncio.create_task(_employ_courier(settings)),
-        asyncio.create_task(_announce(server, champion)),
+def _serve(settings: Settings, given: argparse.Namespace) -> int:
+    if given.listening is not None:
+        service.end_with_parent()
+        taken = socket.socket(fileno=given.listening)
+        asyncio.run(service.serve(settings=settings, listening=taken, whole=False))
+        return 0
+    listening = service.listen(settings)
+    if settings.workers > 1:
+        Database(url=settings.quotes).close()  # its tables are made once, before several want them
+        metrics.gather(settings.metrics)
+        _tell_metrics(settings)
+        asyncio.run(_supervise(settings, listening))
+    else:
+        _tell_metrics(settings)
+        asyncio.run(service.serve(settings=settings, listening=listening, whole=True))
+    return 0
+
+
+def _tell_metrics(settings: Settings) -> None:
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
+
+
+async def _supervise(settings: Settings, listening: socket.socket) -> None:
+    """Let several processes answer, each started again when it ends, until SIGTERM or SIGINT."""
+    descriptor = listening.fileno()
+    command = ("-m", "serving", "--home", str(settings.home), "--listening", str(descriptor))
+    office, loop = Office(champion=None, settings=settings), asyncio.get_running_loop()
+    beside: list[asyncio.Task[Any]] = [loop.create_task(office.employ())]
+    beside += [
+        loop.create_task(service.keep_working(command, settings=settings, listening=listening))
+        for _ in range(settings.workers)
     ]
-    try:
-        await server.serve()
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-
-
-async def _employ_courier(settings: Settings) -> None:
-    """Keep a courier running; what happens to it is never the server's trouble."""
-    while True:
-        courier = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "serving.courier"),
-            stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
-            stdout=sys.stderr,
-            env=settings.environment(),
-        )
-        try:
-            status = await courier.wait()
-        finally:
-            if courier.returncode is None:
-                courier.terminate()
-                await courier.wait()
-        log.warning("courier ended", status=status)
-        await asyncio.sleep(RESTART_SECONDS)
-
-
-async def _announce(server: uvicorn.Server, champion: Champion) -> None:
-    """Say where the server is, and how to ask it for a quote once there is an appraiser."""
-    while not server.started:
-        await asyncio.sleep(0.05)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    address = f"http://{host}:{port}"
-    if champion.incumbent is None:
-        print(f"{address} waits for a champion: `reprise retrain --promote` makes one.", flush=True)
-    while champion.incumbent is None:
-        await asyncio.sleep(0.2)
-    print(f"Reprise is ready on {address}\n\n{_curl(address, champion.incumbent)}\n", flush=True)
-
-
-def _curl(address: str, incumbent: Incumbent) -> str:
-    """A command that asks for a quote of the device that was sold most."""
-    device, currency = incumbent.most_sold()
-    today = datetime.now(UTC).date()
-    markets_of = {markets.terms(market=market, on=today).currency: market for market in markets.markets()}
-    ask = {
-        **examples.QUOTES["known device"]["value"],
-        "market": markets_of.get(currency, "GB"),
-        "device": {"device_id": device.device_id},
-    }
-    return (
-        f"curl -s {address}/v1/buyback/quotes -H 'Content-Type: application/json' "
-        f"-H 'Idempotency-Key: {uuid.uuid4()}' -d '{json.dumps(ask)}'"
-    )
+    loop.add_signal_handler(signal.SIGHUP, lambda: beside.append(loop.create_task(office.look_now())))
+    print(f"{settings.workers} workers answer on {service.address_of(listening)}", flush=True)
+    over = asyncio.Event()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, over.set)
+    await over.wait()
+    await service.dismiss(beside)
 
 
 if __name__ == "__main__":

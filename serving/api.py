@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
@@ -9,16 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serving import asks, examples, letters, replies
+from serving import asks, caller, examples, letters, replies
+from serving.buyback import Buyback
 from serving.desk import Desk
-from serving.guard import Entry, request_id
+from serving.guard import request_id
+from serving.office import Office
 from serving.refusal import Refusal
 
-ENTRIES = {
-    "/v1/buyback/quotes": Entry(),
-    "/v1/valuations": Entry(most_bytes=1024 * 1024),
-    "/v1/sellers/price-checks": Entry(),
-}
 _WHY = {
     400: "Not a request that can be read",
     404: "Unknown",
@@ -64,12 +62,14 @@ DeviceId = Annotated[asks.DeviceId, Path(openapi_examples={"iPhone 13": {"value"
 QuoteId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Desk, buyback: Buyback, office: Office | None) -> APIRouter:
     """The routes of /v1 and of the operators."""
     routes = APIRouter()
     _add_health(routes, desk)
+    _add_champion(routes, desk, office)
     _add_devices(routes, desk)
-    _add_quotes(routes, desk)
+    _add_quotes(routes, desk, buyback)
+    _add_steps(routes, buyback)
     _add_values(routes, desk)
     _add_comparables(routes, desk)
     return routes
@@ -82,11 +82,15 @@ def _add_health(routes: APIRouter, desk: Desk) -> None:
         return _json(replies.Health(status="alive"))
 
     @routes.get("/readyz", response_model=replies.Health, responses=_problems(503))
-    async def readyz() -> Response:
-        """Say whether an appraiser is in office."""
+    async def readyz(request: Request) -> Response:
+        """Say whether to send requests here: an appraiser is in office, and the server is not about to end."""
         _ = desk.incumbent
+        if getattr(request.app.state, "draining", False):
+            raise Refusal(503, "draining", "This server is about to end.", headers={"Retry-After": "1"})
         return _json(replies.Health(status="ready"))
 
+
+def _add_champion(routes: APIRouter, desk: Desk, office: Office | None) -> None:
     @routes.get("/v1/models/champion", response_model=replies.Champion, responses=_problems(503))
     async def champion(request: Request) -> Response:
         """Introduce the appraiser in office: what it learned from and how it was judged."""
@@ -101,6 +105,15 @@ def _add_health(routes: APIRouter, desk: Desk) -> None:
                 card=incumbent.appraiser.card,
             )
         )
+
+    @routes.post("/v1/models/champion/look", response_model=replies.Look, responses=_problems(409))
+    async def look(request: Request) -> Response:
+        """Ask the registry for its champion now, also for one that was refused before."""
+        if office is None:
+            detail = "This server has several workers: send SIGHUP to the process above them."
+            raise Refusal(409, "workers", detail)
+        found = await office.look_now()
+        return _json(replies.Look(as_of=desk.today, request_id=request_id(request), **vars(found)))
 
 
 def _add_devices(routes: APIRouter, desk: Desk) -> None:
@@ -140,7 +153,7 @@ def _add_devices(routes: APIRouter, desk: Desk) -> None:
         )
 
 
-def _add_quotes(routes: APIRouter, desk: Desk) -> None:
+def _add_quotes(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
     @routes.get(
         "/v1/buyback/questions",
         response_model=replies.Questions,
@@ -162,17 +175,87 @@ def _add_quotes(routes: APIRouter, desk: Desk) -> None:
         ask: Annotated[asks.QuoteAsk, Body(openapi_examples=examples.QUOTES)],
     ) -> Response:
         """Give a firm quote for a device, and keep it."""
-        given = await desk.quote(ask=ask, key=key, request_id=request_id(request))
-        return _json(given.reply, 201)
+        given = await buyback.quote(
+            ask=ask, key=key, caller=caller.of(request), request_id=request_id(request)
+        )
+        return _json(given, 201)
 
     @routes.get(
         "/v1/buyback/quotes/{quote_id}",
         response_model=replies.Quote,
         responses=_problems(404, 422, 503),
     )
-    async def get_quote(quote_id: QuoteId) -> Response:
-        """Read a quote as it was given; `expired` says whether it still holds."""
-        return _json(await desk.find(quote_id=quote_id))
+    async def get_quote(request: Request, quote_id: QuoteId) -> Response:
+        """Read a quote as it was given; `status` and `expired` say where it stands now."""
+        return _json(await buyback.find(quote_id=quote_id, caller=caller.of(request)))
+
+    @routes.get(
+        "/v1/buyback/quotes/{quote_id}/events",
+        response_model=replies.Life,
+        responses=_problems(404, 422, 503),
+    )
+    async def list_events(request: Request, quote_id: QuoteId) -> Response:
+        """Say where a quote stands, and what happened to it so far."""
+        found = await buyback.life(
+            quote_id=quote_id, caller=caller.of(request), request_id=request_id(request)
+        )
+        return _json(found)
+
+
+def _add_steps(routes: APIRouter, buyback: Buyback) -> None:
+    def post(step: str) -> Callable[[Any], Any]:
+        path = f"/v1/buyback/quotes/{{quote_id}}/{step}"
+        return routes.post(
+            path, response_model=replies.Life, responses=_problems(404, 409, 413, 415, 422, 503)
+        )
+
+    def told(request: Request, quote_id: str, key: str) -> dict[str, Any]:
+        return {
+            "quote_id": quote_id,
+            "key": key,
+            "caller": caller.of(request),
+            "request_id": request_id(request),
+        }
+
+    @post("accept")
+    async def accept(
+        request: Request,
+        quote_id: QuoteId,
+        key: Key,
+        ask: Annotated[asks.AcceptAsk, Body(openapi_examples=examples.ACCEPTANCES)],
+    ) -> Response:
+        """Accept the amount that stands: the offer, while it is valid, or a re-quote."""
+        return _json(await buyback.accept(ask=ask, **told(request, quote_id, key)))
+
+    @post("inspection")
+    async def inspect(
+        request: Request,
+        quote_id: QuoteId,
+        key: Key,
+        ask: Annotated[asks.InspectionAsk, Body(openapi_examples=examples.INSPECTIONS)],
+    ) -> Response:
+        """Tell what was found. A higher price is paid; a lower one waits for its owner's yes, never given for him."""
+        return _json(await buyback.inspect(ask=ask, **told(request, quote_id, key)))
+
+    @post("payment")
+    async def pay(
+        request: Request,
+        quote_id: QuoteId,
+        key: Key,
+        ask: Annotated[asks.PaymentAsk, Body(openapi_examples=examples.ACCEPTANCES)],
+    ) -> Response:
+        """Tell that the amount that stands was paid."""
+        return _json(await buyback.pay(ask=ask, **told(request, quote_id, key)))
+
+    @post("void")
+    async def void(
+        request: Request,
+        quote_id: QuoteId,
+        key: Key,
+        ask: Annotated[asks.VoidAsk, Body(openapi_examples=examples.VOIDS)],
+    ) -> Response:
+        """Tell why nothing comes of a quote: withdrawn, declined, or what an operator has to say."""
+        return _json(await buyback.void(ask=ask, **told(request, quote_id, key)))
 
 
 def _add_values(routes: APIRouter, desk: Desk) -> None:
@@ -221,7 +304,10 @@ def malformed(error: RequestValidationError) -> Refusal:
 
 
 def _field(path: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in path[1:] if isinstance(part, int) or part in asks.FIELDS) or "body"
+    return (
+        ".".join(str(part) for part in path[1:] if isinstance(part, int) or part.lower() in asks.FIELDS)
+        or "body"
+    )
 
 
 def _title(fault: dict[str, Any]) -> str:

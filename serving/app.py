@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,32 +14,48 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import api, page, replies
+from serving import api, expiry, page, replies
+from serving.admission import Admission
+from serving.archive import Archive
+from serving.buyback import Buyback
 from serving.champion import Champion
 from serving.controls import ControlsFile
 from serving.desk import Desk
+from serving.entries import Entries
 from serving.guard import Guard, request_id
+from serving.keys import Keys
+from serving.limits import Limits
+from serving.memory import Memory
+from serving.office import Office
 from serving.quotes import Quotes
 from serving.refusal import Refusal
 from serving.settings import Settings
 
 
 def create_app(
-    *, settings: Settings, champion: Champion, quotes: Quotes, now: Callable[[], datetime]
+    *,
+    settings: Settings,
+    champion: Champion,
+    quotes: Quotes,
+    now: Callable[[], datetime],
+    office: Office | None = None,
 ) -> FastAPI:
     """Put the house together; `now` gives the instant in UTC. The quotes are closed with the application."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
-        watching = asyncio.create_task(
-            champion.watch(every_seconds=settings.champion_every_seconds, today=lambda: now().date())
-        )
+        watching = [
+            asyncio.create_task(
+                champion.watch(every_seconds=settings.champion_every_seconds, today=lambda: now().date())
+            ),
+            asyncio.create_task(expiry.watch(quotes=quotes, now=now)),
+        ]
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        quotes.close()
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await asyncio.to_thread(quotes.close)
 
     app = FastAPI(
         title="Reprise",
@@ -49,20 +66,41 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    desk = Desk(
-        champion=champion,
+    desk = Desk(champion=champion, now=now)
+    buyback = Buyback(
+        desk=desk,
         quotes=quotes,
+        archive=Archive(champion=champion),
         controls=ControlsFile(settings.controls),
+        memory=Memory(),
         exploration_seed=settings.exploration_seed,
-        now=now,
+        pepper=settings.pepper(),
     )
-    app.include_router(api.router(desk))
-    app.include_router(page.router(desk), include_in_schema=False)
-    app.add_middleware(Guard, hosts=settings.allowed_hosts, entries=api.ENTRIES | page.ENTRIES)
+    app.include_router(api.router(desk, buyback, office))
+    app.include_router(page.router(desk, buyback), include_in_schema=False)
+    app.add_middleware(Guard, **_guarded(settings, now))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     _describe_problems(app)
     return app
+
+
+def _guarded(settings: Settings, now: Callable[[], datetime]) -> dict[str, Any]:
+    return {
+        "hosts": settings.allowed_hosts,
+        "origins": settings.origins,
+        "anonymous": settings.anonymous,
+        "entries": Entries(),
+        "keys": Keys(settings.keys, now),
+        "limits": Limits(
+            reads=settings.reads,
+            writes=settings.writes,
+            devices=settings.devices,
+            free=settings.unlimited,
+            now=now,
+        ),
+        "admission": Admission(most=settings.most_inside),
+    }
 
 
 def _describe_problems(app: FastAPI) -> None:
@@ -80,9 +118,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """Turn the framework's own refusals, such as 404 and 405, into problems; they keep their headers."""
+    """Turn a refusal of the framework's own into a problem; it keeps its headers."""
     assert isinstance(error, HTTPException)  # noqa: S101 - the same
-    words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-    detail = words.get(error.status_code, "The request cannot be answered.")
+    detail = "The request cannot be answered."
     refusal = Refusal(error.status_code, "http", detail, headers=error.headers)
     return refusal.response(request_id=request_id(request))

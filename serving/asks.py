@@ -7,7 +7,16 @@ import unicodedata
 from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from valuation import questions
 from valuation.catalogue import CATEGORIES
@@ -121,12 +130,61 @@ class QuestionsAsk(Ask):
     lang: Language | None = None
 
 
+def _luhn(imei: str) -> str:
+    """Refuse an IMEI whose last digit is not the one that the others ask for (ISO/IEC 7812-1, annex B)."""
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(imei))]
+    if sum(number // 10 + number % 10 for number in doubled) % 10:
+        raise ValueError("the last digit of an IMEI does not fit the others: a digit is mistyped")
+    return imei
+
+
+class OneUnit(Ask):
+    """The very device: its IMEI, or its serial number where it has none. Of either only a digest is kept."""
+
+    imei: Untold[Annotated[str, Field(pattern="^[0-9]{15}$"), AfterValidator(_luhn)]] = None
+    serial: Untold[Annotated[str, Field(pattern="^[A-Z0-9][A-Z0-9-]{4,29}$")]] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> OneUnit:
+        if (self.imei is None) == (self.serial is None):
+            raise ValueError("either an imei or a serial tells a device")
+        return self
+
+
 class QuoteAsk(Ask):
-    """POST /v1/buyback/quotes."""
+    """POST /v1/buyback/quotes; where the `unit` is told, there is one open quote for it at a time."""
 
     market: Market
     device: Device
     answers: Answers
+    unit: Untold[OneUnit] = None
+
+
+class AcceptAsk(Ask):
+    """POST /v1/buyback/quotes/{quote_id}/accept: yes to the amount that stands, which is told so that both mean the
+    same one.
+    """
+
+    amount: Amount
+    unit: Untold[OneUnit] = None
+
+
+class InspectionAsk(Ask):
+    """POST /v1/buyback/quotes/{quote_id}/inspection: what was found, in the answers that its owner gave."""
+
+    found: Answers
+
+
+class PaymentAsk(Ask):
+    """POST /v1/buyback/quotes/{quote_id}/payment: the amount that stands was paid."""
+
+    amount: Amount
+
+
+class VoidAsk(Ask):
+    """POST /v1/buyback/quotes/{quote_id}/void: why nothing comes of the quote."""
+
+    reason: Literal["WITHDRAWN", "DECLINED", "RETURNED", "NEVER_ARRIVED", "MISTAKE"]
 
 
 class Unit(Ask):
@@ -169,10 +227,20 @@ _ASKS = (
     DescribedDevice,
     Answers,
     QuestionsAsk,
+    OneUnit,
     QuoteAsk,
+    AcceptAsk,
+    InspectionAsk,
+    PaymentAsk,
+    VoidAsk,
     ValuationsAsk,
     ComparablesAsk,
     PriceCheckAsk,
 )
 # Every name that a report of errors may repeat: any other came from outside.
-FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {"q", "limit", "idempotency-key"}
+FIELDS = frozenset(name for ask in _ASKS for name in ask.model_fields) | {
+    "q",
+    "limit",
+    "quote_id",
+    "idempotency-key",
+}

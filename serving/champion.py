@@ -24,6 +24,7 @@ from typing import Any
 
 import structlog
 
+from serving import metrics
 from valuation import catalogue, package
 from valuation.appraiser import Appraiser, AppraiserError
 from valuation.catalogue import Catalogue, Variant
@@ -216,6 +217,8 @@ class Champion:
         while True:
             await asyncio.to_thread(self.look)
             self.note_age(on=today())
+            if self.incumbent is not None:
+                metrics.in_office(self.incumbent.version, self.incumbent.appraiser.as_of)
             await asyncio.sleep(every_seconds)
 
     def _employ(self, pointer: Pointer) -> None:

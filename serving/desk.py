@@ -6,7 +6,6 @@ Both front doors, the API and the page, come here. Nothing is computed here: it 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,21 +14,17 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from serving import asks, letters, replies, subject
 from serving.champion import Champion, Incumbent
-from serving.controls import ControlsFile
-from serving.quotes import KeyReused, Quote, Quotes, StoreUnavailable
 from serving.refusal import Refusal
 from serving.subject import Subject
-from valuation import advice, catalogue, exploration, grades, markets, questions, suggestion
-from valuation.advice import Advice
-from valuation.appraisal import Appraisal, Outlook
+from valuation import catalogue, markets, questions, suggestion
+from valuation.appraisal import Appraisal
 from valuation.appraiser import FORECAST_DAYS
 from valuation.catalogue import Variant
-from valuation.grades import Answers, Grade
+from valuation.grades import Grade
 from valuation.markets import Terms
 
 AT_ONCE = 50  # devices: some 40 ms
@@ -39,12 +34,9 @@ log = structlog.get_logger("serving")
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Answers questions. `now` gives the instant in UTC and is the only clock; the seed says which offers are drawn."""
+    """Answers questions. `now` gives the instant in UTC and is the only clock."""
 
     champion: Champion
-    quotes: Quotes
-    controls: ControlsFile
-    exploration_seed: str
     now: Callable[[], datetime]
 
     @property
@@ -113,23 +105,6 @@ class Desk:
             request_id=request_id,
         )
 
-    async def quote(self, *, ask: asks.QuoteAsk, key: str, request_id: str) -> Quote:
-        """Give a firm quote and keep it, or return the one that this key stands for."""
-        request = _canonical(ask)
-        earlier = await _stored(lambda: self.quotes.under_key(key=key, request=request))
-        if earlier is not None:
-            return earlier
-        fresh = self._fresh_quote(ask, request, request_id)
-        return await _stored(lambda: self.quotes.record(quote=fresh, key=key))
-
-    async def find(self, *, quote_id: str) -> replies.Quote:
-        """A quote as it was given, except that it may have expired; Refusal 404 where there is none."""
-        found = await _stored(lambda: self.quotes.find(quote_id=quote_id))
-        if found is None:
-            raise Refusal(404, "quote_unknown", "There is no quote with this id.")
-        reply = letters.kept(reply=found.reply)
-        return reply.model_copy(update={"expired": found.expired(at=self.now())})
-
     async def valuate(self, *, ask: asks.ValuationsAsk, request_id: str) -> replies.Valuations:
         """Value devices at every grade, some at a time, so that others are answered in between."""
         terms, incumbent, on = self.priced(ask.market), self.incumbent, self.today
@@ -189,66 +164,6 @@ class Desk:
             heading=letters.heading(incumbent=incumbent, appraisal=appraisal, request_id=request_id),
         )
 
-    def _fresh_quote(self, ask: asks.QuoteAsk, request: bytes, request_id: str) -> Quote:
-        terms, incumbent, now = self.priced(ask.market), self.incumbent, self.now()
-        quoted_at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the store keeps it
-        unit = asks.Unit(
-            device=ask.device,
-            battery_health=ask.answers.battery_health,
-            carrier_locked=ask.answers.carrier_locked,
-        )
-        asked = Subject.of(unit=unit, incumbent=incumbent, currency=terms.currency, on=self.today)
-        answers = subject.answers(ask.answers, category=asked.fields["category"])
-        outlook, advised = self._advise(incumbent, asked, answers, terms)
-        reply = letters.quote(
-            device=asked.name,
-            outlook=outlook,
-            advised=advised,
-            quoted_at=quoted_at,
-            heading=letters.heading(incumbent=incumbent, appraisal=outlook.appraisal, request_id=request_id),
-        )
-        return letters.record(
-            reply=reply, request=request, decided=advised.offer, digest=incumbent.appraiser.digest
-        )
-
-    def _advise(
-        self, incumbent: Incumbent, asked: Subject, answers: Answers, terms: Terms
-    ) -> tuple[Outlook, Advice]:
-        """The outlook of a device at the grade that it would be sold at, and the offer with what would raise it."""
-        appraiser, fields = incumbent.appraiser, asked.fields
-        possible = advice.changes(answers=answers)
-        assessed = grades.assess(answers=answers, battery_floor=terms.battery_floor)
-        told: dict[str, Any] = {
-            "device": fields,
-            "market": terms.market,
-            "currency": terms.currency,
-            "on": self.today,
-            "days": FORECAST_DAYS,
-        }
-        outlook = appraiser.outlook(
-            **told,
-            grade=grades.sold_as(assessed.condition),
-            days_later=terms.days_until_sold(fields["category"]),
-            changes=[change.device for change in possible],
-        )
-        advised = advice.advise(
-            prospects=outlook.prospects,
-            answers=answers,
-            terms=terms,
-            owners=appraiser.owners,
-            controls=self.controls.of(terms.market),
-            drawn=exploration.drawn(
-                brand=fields["brand"],
-                model=fields["model"],
-                on=self.today,
-                terms=terms,
-                seed=self.exploration_seed,
-            ),
-        )
-        if advised.offer.grade != outlook.appraisal.grade:  # what is explained is the price behind the offer
-            outlook = appraiser.outlook(**told, grade=advised.offer.grade)
-        return outlook, advised
-
     def _appraise(self, incumbent: Incumbent, asked: Subject, terms: Terms, grade: Grade) -> Appraisal:
         return incumbent.appraiser.appraise_one(
             device=asked.fields,
@@ -276,22 +191,3 @@ def _possible(appraisal: Appraisal) -> Appraisal:
     if not letters.possible(appraisal):
         raise Refusal(409, "estimate_impossible", "This device cannot be valued at the moment.")
     return appraisal
-
-
-async def _stored(step: Callable[[], Found]) -> Found:
-    """Do a step of the store in a thread; a Refusal says what stands against it."""
-    try:
-        return await run_in_threadpool(step)
-    except KeyReused:
-        detail = "This Idempotency-Key already stands for another request: send a fresh one."
-        raise Refusal(422, "idempotency_key_reused", detail) from None
-    except StoreUnavailable as error:
-        log.error("store unavailable", reason=str(error.__cause__ or error))
-        detail = "Quotes cannot be kept or found at the moment; nothing was promised. Try again."
-        raise Refusal(503, "store_unavailable", detail, headers={"Retry-After": "5"}) from None
-
-
-def _canonical(ask: BaseModel) -> bytes:
-    """One spelling for equal requests, whatever the order of their names and whether a default was told."""
-    content = ask.model_dump(mode="json")
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

@@ -47,3 +47,6 @@ PRICE_CHECKS: Examples = {
         }
     },
 }
+ACCEPTANCES: Examples = {"the amount": {"value": {"amount": {"amount": "129.00", "currency": "EUR"}}}}
+INSPECTIONS: Examples = {"as found": {"value": {"found": _ANSWERS}}}
+VOIDS: Examples = {"its owner keeps it": {"value": {"reason": "WITHDRAWN"}}}

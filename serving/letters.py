@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from serving import replies
 from serving.champion import Incumbent
-from serving.quotes import Quote, new_id
+from serving.life import Event, Status
+from serving.promise import Known
 from valuation import money, price_list
 from valuation.advice import Advice
 from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.catalogue import Variant
 from valuation.comparables import Comparable
-from valuation.deal import Firmness
+from valuation.deal import LABELS, Firmness
 from valuation.grades import Grade, Reason
 from valuation.markets import Terms
 from valuation.money import Money
 from valuation.offer import Offer
 from valuation.questions import Question
+from valuation.requote import Requote
 from valuation.suggestion import Suggestion
 
 # HouseCanary calls an fsd up to 0.15 a high confidence; the other two steps are ours.
@@ -29,6 +32,7 @@ LEVELS: tuple[tuple[float, Literal["A", "B", "C"]], ...] = ((0.15, "A"), (0.25, 
 
 # What a quote says of fields that came later than it.
 _BEFORE: dict[str, Any] = {
+    "status": Status.ISSUED.value,
     "policy": price_list.COST_PLUS,
     "randomised": False,
     "propensity": None,
@@ -79,20 +83,61 @@ def _question(question: Question, lang: str) -> replies.Question:
     )
 
 
-def quote(
-    *,
+class Letter:
+    """A quote that is written but for its ids and instants: `to` puts these in."""
+
+    # What stands in for them. Nothing that was asked can hold it, for nobody knows it.
+    _MARK = f"~{secrets.token_hex(16)}~"
+
+    def __init__(self, write: Callable[[str, str, datetime, datetime], replies.Quote]) -> None:
+        never = datetime(1, 1, 1, tzinfo=UTC)
+        told = write(f"{self._MARK}0", f"{self._MARK}1", never, never).model_dump(mode="json")
+        told |= {"quoted_at": f"{self._MARK}2", "valid_until": f"{self._MARK}3"}
+        written = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        first, *parts = written.split(self._MARK)
+        self._first = first.encode()
+        self._parts = [(int(part[0]), part[1:].encode()) for part in parts]
+
+    def to(self, *, quote_id: str, request_id: str, quoted_at: datetime, valid_until: datetime) -> bytes:
+        """The whole letter, the JSON of a replies.Quote."""
+        told = [word.encode() for word in (quote_id, request_id, _iso(quoted_at), _iso(valid_until))]
+        return self._first + b"".join(told[which] + rest for which, rest in self._parts)
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def valid_until(offer: Offer, quoted_at: datetime) -> datetime:
+    """Until when an offer holds."""
+    return quoted_at + timedelta(days=offer.valid_days)
+
+
+def quote(*, device: str, outlook: Outlook, advised: Advice, heading: dict[str, Any]) -> Letter:
+    """Write a quote."""
+
+    def write(quote_id: str, request_id: str, quoted_at: datetime, valid_until: datetime) -> replies.Quote:
+        told = heading | {"request_id": request_id}
+        return _quote(device, outlook, advised, quote_id, quoted_at, valid_until, told)
+
+    return Letter(write)
+
+
+def _quote(
     device: str,
     outlook: Outlook,
     advised: Advice,
+    quote_id: str,
     quoted_at: datetime,
+    valid_until: datetime,
     heading: dict[str, Any],
 ) -> replies.Quote:
-    """Write a quote, under a new id."""
     appraisal, decided, currency = outlook.appraisal, advised.offer, outlook.appraisal.currency
     resale = _resale(appraisal, decided.grade) if possible(appraisal) else None
     return replies.Quote(
         **heading,
-        quote_id=new_id(),
+        quote_id=quote_id,
+        status=Status.ISSUED.value,
         device=device,
         decision=decided.decision.value,
         offer=_money(decided.amount),
@@ -120,7 +165,7 @@ def quote(
         else [],
         terms_version=decided.terms_version,
         quoted_at=quoted_at,
-        valid_until=quoted_at + timedelta(days=decided.valid_days),
+        valid_until=valid_until,
         expired=False,
     )
 
@@ -140,28 +185,47 @@ def _later(days: int, value: Value, now: replies.Money, currency: str) -> replie
     )
 
 
-def record(*, reply: replies.Quote, request: bytes, decided: Offer, digest: str) -> Quote:
-    """The row of the store that keeps this reply."""
-    return Quote(
-        quote_id=reply.quote_id,
-        request=request,
-        reply=reply.model_dump_json().encode(),
-        quoted_at=reply.quoted_at,
-        expires_at=reply.valid_until,
-        market=reply.market,
-        currency=decided.amount.currency,
-        decision=reply.decision,
-        offer_minor=decided.amount.minor,
-        model_name=reply.model.name,
-        model_version=reply.model.version,
-        model_digest=digest,
-        terms_version=reply.terms_version,
-    )
-
-
 def kept(*, reply: bytes) -> replies.Quote:
     """Read a reply that was kept, also one from before some of the fields were there."""
     return replies.Quote.model_validate(_BEFORE | json.loads(reply))
+
+
+def life(*, known: Known, at: datetime, request_id: str) -> replies.Life:
+    """Write where a quote stands at an instant, and what happened to it."""
+    quote, lived, currency = known.quote, known.life, known.quote.currency
+    return replies.Life(
+        as_of=at.date(),
+        request_id=request_id,
+        quote_id=quote.quote_id,
+        status=lived.status(at=at).value,
+        amount=_money(Money(lived.amount_minor, currency)),
+        valid_until=quote.expires_at,
+        events=[_happened(event, currency) for event in lived.events],
+    )
+
+
+def _happened(event: Event, currency: str) -> replies.Happened:
+    told = event.details
+    return replies.Happened(
+        kind=event.kind.value,
+        at=event.at,
+        amount=_money(Money(event.amount_minor, currency)),
+        turn=told.get("turn"),
+        differences=[
+            replies.Line(code=code, label=LABELS[code], amount=_money(Money(minor, currency)))
+            for code, minor in told.get("differences", {}).items()
+        ],
+        reasons=[replies.Reason(**reason) for reason in told.get("reasons", ())],
+    )
+
+
+def requoted(found: Requote) -> dict[str, Any]:
+    """The details that are kept of a re-quote; `_happened` reads them."""
+    return {
+        "turn": found.turn.value,
+        "differences": {line.code: line.amount.minor for line in found.differences},
+        "reasons": [vars(reason) for reason in found.reasons],
+    }
 
 
 def valuation(*, device: str, appraisal: Appraisal) -> replies.Valuation:

@@ -40,7 +40,8 @@ class Look:
 class Office:
     """Employs a courier beside the champion, and lets both look at once."""
 
-    def __init__(self, *, champion: Champion, settings: Settings) -> None:
+    def __init__(self, *, champion: Champion | None, settings: Settings) -> None:
+        """Without a champion of its own it sits above those who have one: these look by themselves."""
         self._champion, self._settings = champion, settings
         self._courier: asyncio.subprocess.Process | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -71,8 +72,9 @@ class Office:
         """Let the courier ask the registry, also for what was refused before, and the champion look at its pointer."""
         async with self._one_at_a_time:
             told = await self._ask()
-            await asyncio.to_thread(self._champion.look)
-        incumbent = self._champion.incumbent
+            if self._champion is not None:
+                await asyncio.to_thread(self._champion.look)
+        incumbent = self._champion and self._champion.incumbent
         look = Look(
             outcome=told["outcome"],
             registered=told["version"],

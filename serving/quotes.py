@@ -1,219 +1,158 @@
-"""The quotes that were given: an append-only store with idempotency and expiry.
+"""The quotes that were given and what happened to them: an append-only store with idempotency and expiry.
 
-A quote is a promise: it is on the disk before the customer reads it, and it is never changed afterwards.
+A quote is a promise: it is on the disk before the customer reads it, and it is never changed afterwards. Whatever
+happens to it is one more event, which all processes write one after the other, each held against those before.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from valuation.money import MAX_MINOR
+from serving import batch
+from serving.batch import Batch
+from serving.database import Database
+from serving.life import Event, Kind, Life, WrongStatus
+from serving.promise import CapReached, Key, Known, OtherUnit, Quote, QuoteUnknown, UnitTaken
+from serving.tables import EVENTS, QUOTES
+from serving.writer import Writer
 
-# SQLite 3.7.0 to 3.51.2 can lose commits in WAL mode (sqlite.org/wal.html#walresetbug). Below the mended
-# version the rollback journal, whose directory entry EXTRA syncs too: every commit survives a power cut.
-WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
-JOURNAL, SYNCHRONOUS = ("wal", 2) if WAL_IS_SAFE else ("delete", 3)  # 2 is FULL, 3 is EXTRA
-BUSY_MS = 2000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-METADATA = sa.MetaData()
-
-
-class _Instant(sa.TypeDecorator[datetime]):
-    """An instant as whole milliseconds since 1970 in UTC, rounded down."""
-
-    impl = sa.Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _: sa.Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // timedelta(milliseconds=1)
-
-    def process_result_value(self, value: int | None, _: sa.Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(milliseconds=value)
-
-
-def _column(name: str, kind: type[sa.types.TypeEngine[Any]], check: str, **more: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, sa.CheckConstraint(f"{name} {check}"), nullable=False, **more)
-
-
-def _digest_column(name: str, **more: Any) -> sa.Column[Any]:
-    return sa.Column(name, sa.Text, sa.CheckConstraint(f"length({name}) = 64"), nullable=False, **more)
-
-
-QUOTES = sa.Table(
-    "quotes",
-    METADATA,
-    _column("quote_id", sa.Text, "NOT GLOB '*[^0-9a-f]*'", primary_key=True),
-    _digest_column("key_digest", unique=True),
-    _digest_column("request_digest"),
-    _column("quoted_at", _Instant, "> 0"),
-    _column("expires_at", _Instant, "> quoted_at"),
-    _column("market", sa.Text, "GLOB '[A-Z][A-Z]'"),
-    _column("currency", sa.Text, "GLOB '[A-Z][A-Z][A-Z]'"),
-    _column("decision", sa.Text, "IN ('OFFER', 'REVIEW', 'RECYCLE', 'REFUSE')"),
-    _column("offer_minor", sa.Integer, f"BETWEEN 0 AND {MAX_MINOR}"),
-    _column("request", sa.LargeBinary, "<> x''"),
-    _column("reply", sa.LargeBinary, "<> x''"),
-    _column("model_name", sa.Text, "<> ''"),
-    _column("model_version", sa.Text, "<> ''"),
-    _digest_column("model_digest"),
-    _column("terms_version", sa.Text, "<> ''"),
-    sqlite_strict=True,
-)
-for _verb in ("UPDATE", "DELETE"):
-    sa.event.listen(
-        METADATA,
-        "after_create",
-        sa.DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER IF NOT EXISTS quotes_no_{_verb.lower()} BEFORE {_verb} ON quotes "
-            "BEGIN SELECT RAISE(ABORT, 'quotes are never changed'); END"
-        ),
-    )
-
-
-class StoreUnavailable(RuntimeError):  # noqa: N818 - said as it is
-    """The store cannot keep or find anything at the moment; nothing was promised."""
-
-
-class KeyReused(ValueError):  # noqa: N818 - the same
-    """This idempotency key already belongs to another request."""
+EXPIRED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quote:
-    """One quote as it was given: `request` and `reply` are the JSON bytes, both instants in UTC."""
+class Issue:
+    """The work of giving a quote, unless its key stands for one already; comes back with the reply's bytes.
+
+    Raises KeyReused, UnitTaken, CapReached where more than `cap_minor` would be promised, and ClockWentBack.
+    """
+
+    quote: Quote
+    key: Key
+    cap_minor: int
+    unit: str | None = None
+
+    def __call__(self, into: Batch) -> bytes:
+        """Do it in a transaction."""
+        if (earlier := into.answered(self.key)) is not None:
+            return earlier
+        into.check_clock(self.quote.quoted_at)
+        _check_unit(into, self.unit, self.quote.quoted_at)
+        exposed = into.exposed(self.quote.exposure)
+        if self.quote.decision == "OFFER" and exposed + self.quote.offer_minor > self.cap_minor:
+            raise CapReached(exposed)
+        into.issue(self.quote, key=self.key, unit=self.unit)
+        return self.quote.reply
+
+
+Change = Callable[[Known], tuple[Life, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The work of letting something happen to a quote: `change` gives its life afterwards, and the reply's bytes.
+
+    Raises KeyReused, QuoteUnknown, UnitTaken, OtherUnit, ClockWentBack and what `change` raises: WrongStatus.
+    """
 
     quote_id: str
-    request: bytes
-    reply: bytes
-    quoted_at: datetime
-    expires_at: datetime
-    market: str
-    currency: str
-    decision: str
-    offer_minor: int
-    model_name: str
-    model_version: str
-    model_digest: str
-    terms_version: str
+    change: Change
+    key: Key
+    at: datetime
+    unit: str | None = None
 
-    def expired(self, *, at: datetime) -> bool:
-        """Whether the promise is over: it holds up to, and not at, `expires_at`."""
-        return at >= self.expires_at
+    def __call__(self, into: Batch) -> bytes:
+        """Do it in a transaction."""
+        if (earlier := into.answered(self.key)) is not None:
+            return earlier
+        known = into.known(self.quote_id)
+        if known is None:
+            raise QuoteUnknown("There is no quote with this id.")
+        into.check_clock(self.at)
+        if self.unit and known.unit not in (None, self.unit):
+            raise OtherUnit("The quote was given for another device.")
+        _check_unit(into, self.unit, self.at, but=self.quote_id)
+        life, reply = self.change(known)
+        into.happen(known, life.events[len(known.life.events) :], key=self.key, unit=self.unit, reply=reply)
+        return reply
 
 
-def new_id() -> str:
-    """A quote id: 128 random bits, so that nobody can guess another's."""
-    return secrets.token_hex(16)
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """The work of writing down which quotes have expired; comes back with how many had not been accepted meanwhile."""
+
+    quote_ids: Sequence[str]
+    at: datetime
+
+    def __call__(self, into: Batch) -> int:
+        """Do it in a transaction."""
+        written = 0
+        for quote_id in self.quote_ids:
+            known = into.known(quote_id)
+            event = Event(kind=Kind.EXPIRED, at=self.at, amount_minor=0)
+            try:
+                life = known and known.life.then(event)
+            except WrongStatus:
+                continue
+            if known and life:
+                into.happen(known, life.events[-1:])
+                written += 1
+        return written
+
+
+def _check_unit(into: Batch, unit: str | None, at: datetime, but: str = "") -> None:
+    for known in into.of_unit(unit) if unit else ():
+        if known.quote.quote_id != but and known.life.offered and not known.life.status(at=at).over:
+            raise UnitTaken("Another quote for the same device is still open.")
 
 
 class Quotes:
-    """The store in one SQLite file. Every method may wait for the disk: call it in a thread.
+    """The store. What it reads may wait for the disk: call it in a thread; what it writes comes as a future.
 
-    All raise StoreUnavailable where the file cannot be read or written, or stays locked for two seconds.
+    All raise StoreUnavailable where the database fails, or does not answer in time.
     """
 
-    def __init__(self, *, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # AUTOCOMMIT: sqlite3 begins nothing by itself, so that a write can begin as it must (see _writing).
-        self._engine = sa.create_engine(
-            f"sqlite:///{file}", isolation_level="AUTOCOMMIT", pool_size=8, max_overflow=0, pool_timeout=2
-        )
-        sa.event.listen(self._engine, "connect", _prepare)
-        with _trouble(), self._writing() as connection:
-            METADATA.create_all(connection)
+    def __init__(self, *, database: Database) -> None:
+        self.database = database
+        self._writer = Writer(database=database, batch=Batch)
 
     def close(self) -> None:
-        """Give the file back."""
-        self._engine.dispose()
+        """Write what waits, and give the database back."""
+        self._writer.close()
+        self.database.close()
 
-    def record(self, *, quote: Quote, key: str) -> Quote:
-        """Keep a quote under the customer's key, and return what the key stands for once it is on the disk.
+    @property
+    def waiting(self) -> int:
+        """How many works wait for the next commit."""
+        return self._writer.waiting
 
-        That is the quote given first where the key was used before with the same request. Raises KeyReused
-        where it was used with another.
-        """
-        with _trouble(), self._writing() as connection:
-            earlier = _under_key(connection, key, quote.request)
-            if earlier is None:
-                connection.execute(QUOTES.insert().values(_row(quote, key)))
-        return earlier or quote
+    def write(self, work: Issue | Step | Expiry) -> Future[Any]:
+        """Have a work done; the future is done once the work is on the disk."""
+        return self._writer.submit(work)
 
-    def under_key(self, *, key: str, request: bytes) -> Quote | None:
-        """The quote that this key stands for, None for a new key; KeyReused if its request was another."""
-        with _trouble(), self._engine.connect() as connection:
-            return _under_key(connection, key, request)
+    def answered(self, *, key: Key) -> bytes | None:
+        """What was answered to this key, None for a new one; KeyReused if its request was another."""
+        with self.database.reading() as connection:
+            return batch.answered(connection, key)
 
-    def find(self, *, quote_id: str) -> Quote | None:
-        """The quote with this id, None where there is none."""
-        with _trouble(), self._engine.connect() as connection:
-            row = connection.execute(QUOTES.select().where(QUOTES.c.quote_id == quote_id)).one_or_none()
-        return _quote(row) if row else None
+    def find(self, *, quote_id: str) -> Known | None:
+        """The quote with this id and what happened to it, None where there is none."""
+        with self.database.reading() as connection:
+            return batch.known(connection, quote_id)
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that takes the write lock first: one begun by a read can fail at its first write."""
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.exec_driver_sql("COMMIT")
-            except BaseException:
-                # A full disk may have rolled back already, and then there is nothing left to roll back.
-                if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                    connection.exec_driver_sql("ROLLBACK")
-                raise
-
-
-def _prepare(connection: sqlite3.Connection, _: object) -> None:
-    """Set what durability needs on a new connection, and make sure that it was taken."""
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    journal = connection.execute(f"PRAGMA journal_mode = {JOURNAL}").fetchone()[0]
-    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
-    if (journal, synchronous) != (JOURNAL, SYNCHRONOUS):
-        found, wanted = f"{journal}/{synchronous}", f"{JOURNAL}/{SYNCHRONOUS}"
-        raise StoreUnavailable(f"The quote store runs as {found}, not as {wanted}: is it on a network disk?")
-
-
-@contextmanager
-def _trouble() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as error:
-        raise StoreUnavailable(f"The quote store failed: {error.__class__.__name__}.") from error
-
-
-def _under_key(connection: sa.Connection, key: str, request: bytes) -> Quote | None:
-    row = connection.execute(
-        QUOTES.select().where(QUOTES.c.key_digest == _digest(key.encode()))
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.request_digest != _digest(request):
-        raise KeyReused("This key already stands for another request: send a new one.")
-    return _quote(row)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _row(quote: Quote, key: str) -> dict[str, Any]:
-    """The columns of a quote; of the key only a digest, for people put names into such things."""
-    return vars(quote) | {"key_digest": _digest(key.encode()), "request_digest": _digest(quote.request)}
-
-
-def _quote(row: sa.Row[Any]) -> Quote:
-    columns = row._asdict()
-    return Quote(**{name: columns[name] for name in Quote.__annotations__})
+    def expired(self, *, after: datetime, at: datetime) -> list[str]:
+        """Offers that expired after an instant, up to another, and of which nothing says so yet; some at a time."""
+        later = sa.select(EVENTS.c.seq).where(EVENTS.c.quote_id == QUOTES.c.quote_id, EVENTS.c.number > 0)
+        asked = (
+            sa.select(QUOTES.c.quote_id)
+            .where(QUOTES.c.decision == "OFFER", QUOTES.c.expires_at > after, QUOTES.c.expires_at <= at)
+            .where(~later.exists())
+            .limit(EXPIRED_AT_ONCE)
+        )
+        with self.database.reading() as connection:
+            return list(connection.scalars(asked))

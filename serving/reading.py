@@ -13,12 +13,16 @@ from serving.refusal import Refusal
 MOST_KEYS = 64
 MOST_DEPTH = 8
 MOST_DIGITS = 15  # a whole number this long is exact as a float64
+MOST_LETTERS = 2048
+MOST_VALUES = 50_000  # a thousand devices with all their attributes; to read as many takes 20 ms
 
 
 def check_text(text: str) -> None:
     """Refuse control, format, private-use, unassigned and surrogate characters, and line separators."""
     if text.isascii() and text.isprintable():
         return
+    if len(text) > MOST_LETTERS:
+        raise Refusal(400, "text_too_long", f"Some text is longer than {MOST_LETTERS} letters.")
     if any(unicodedata.category(letter) in _REFUSED_LETTERS for letter in text):
         raise Refusal(400, "text", "Some text holds control, invisible or unassigned characters.")
 
@@ -32,6 +36,8 @@ def read_json(body: bytes) -> Any:
     Python's own reader takes NaN, 1e400 as infinity and the last of two equal names; so does pydantic's.
     Raises Refusal 400.
     """
+    if body.count(b",") >= MOST_VALUES:
+        raise Refusal(400, "too_many_values", f"The body has more than {MOST_VALUES} values.")
     try:
         value = _DECODER.decode(body.decode())
         _check_value(value, 1)
@@ -58,7 +64,7 @@ def _whole(digits: str) -> int:
 
 
 def _float(digits: str) -> float:
-    number = float(digits)
+    number = float(digits) if len(digits) <= MOST_LETTERS else math.inf
     if not math.isfinite(number):
         raise Refusal(400, "number", "A number is too large.")
     return number
@@ -98,3 +104,18 @@ def read_form(body: bytes) -> dict[str, str]:
     for text in (part for pair in pairs for part in pair):
         check_text(text)
     return {name: value.strip() for name, value in _pairs(pairs).items()}
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """Read the query of an address: at most MOST_KEYS fields, none twice, UTF-8. Raises Refusal 400."""
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, max_num_fields=MOST_KEYS, errors="strict")
+    except ValueError:
+        raise Refusal(400, "not_a_query", "The query could not be read.") from None
+    for text in (part for pair in pairs for part in pair):
+        check_text(text)
+    if len(fields := dict(pairs)) < len(pairs):
+        raise Refusal(400, "parameter_twice", "The query has a parameter twice.")
+    return fields

@@ -8,9 +8,13 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from serving.asks import GradeWord, Language, WearWord
+from serving.life import Kind, Status
 from valuation.grades import Condition
 
 ConditionWord = Literal[tuple(Condition.__members__)]  # type: ignore[valid-type]
+
+StatusWord = Literal[tuple(Status.__members__)]  # type: ignore[valid-type]
+KindWord = Literal[tuple(Kind.__members__)]  # type: ignore[valid-type]
 
 
 class Reply(BaseModel):
@@ -157,6 +161,7 @@ class Quote(Appraised):
     """
 
     quote_id: str
+    status: StatusWord  # type: ignore[valid-type]
     device: str
     decision: Literal["OFFER", "REVIEW", "RECYCLE", "REFUSE"]
     offer: Money
@@ -178,6 +183,33 @@ class Quote(Appraised):
     quoted_at: AwareDatetime
     valid_until: AwareDatetime
     expired: bool
+
+
+class Happened(Reply):
+    """Something that happened to a quote, and the amount that stands from then on.
+
+    Of an inspection, `turn` is SAME, HIGHER, LOWER or RETURN; the `differences` of the itemised lists sum to what the
+    amount moved by, and the `reasons` say what was found that counts. A quote is VOIDED for the reason in `turn`.
+    """
+
+    kind: KindWord  # type: ignore[valid-type]
+    at: AwareDatetime
+    amount: Money
+    turn: str | None
+    differences: list[Line]
+    reasons: list[Reason]
+
+
+class Life(Answered):
+    """Where a quote stands, and what happened to it so far. REQUOTED waits for its owner's yes to another amount;
+    what is PAYABLE only waits to be paid.
+    """
+
+    quote_id: str
+    status: StatusWord  # type: ignore[valid-type]
+    amount: Money
+    valid_until: AwareDatetime
+    events: list[Happened]
 
 
 class Valuation(Reply):
@@ -300,6 +332,17 @@ class Champion(Answered):
     digest: str
     simulated: bool
     card: dict[str, Any]
+
+
+class Look(Answered):
+    """What asking the registry brought: the version it names champion, null where it could not be asked; the one in
+    office; and the reason where they differ.
+    """
+
+    outcome: str
+    registered: str | None
+    in_office: str | None
+    reason: str
 
 
 class Health(Reply):

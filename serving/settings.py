@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ORIGIN = r"^https?://[a-z0-9.\-]+(:[0-9]+)?$"  # so no *
 
 
 class Settings(BaseSettings):
     """REPRISE_HOME and its fellows; the command line goes first. Unknown or wrong values stop the start.
 
-    `allowed_hosts` are names without a port, comma-separated in the environment.
+    Lists are comma-separated in the environment. `allowed_hosts` are names without a port. `anonymous` says what one
+    may do without a key. `reads` and `writes` are requests a second, `devices` different devices a day, of one key or,
+    without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
+    machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
+    the sites whose scripts may ask. `metrics_port` 0 tells no metrics.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRISE_", frozen=True)
@@ -25,12 +33,28 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     exploration_seed: str = ""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
+    store_url: str = ""
+    unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
+    anonymous: Annotated[tuple[Literal["storefront", "seller"], ...], NoDecode] = ("storefront", "seller")
+    reads: Annotated[int, Field(ge=0)] = 100
+    writes: Annotated[int, Field(ge=0)] = 100
+    devices: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    unlimited: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    origins: Annotated[tuple[Annotated[str, Field(pattern=ORIGIN)], ...], NoDecode] = ()
+    most_inside: Annotated[int, Field(ge=1)] = 256
+    most_connections: Annotated[int, Field(ge=1)] = 1000
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9108
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "anonymous", "unlimited", "proxies", "origins", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
 
     @property
     def registry(self) -> str:
@@ -43,15 +67,43 @@ class Settings(BaseSettings):
         return self.home / "champion"
 
     @property
+    def keys(self) -> Path:
+        """The file of the API keys; see serving/keys.py."""
+        return self.home / "keys.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The folder where several workers keep their measures, to be told together."""
+        return self.home / "metrics"
+
+    @property
     def controls(self) -> Path:
         """The file of the controls of offers; see serving/controls.py."""
         return self.home / "controls.toml"
 
     @property
-    def quotes(self) -> Path:
-        """The file of the quote store."""
-        return self.home / "quotes.db"
+    def quotes(self) -> str:
+        """The URL of the quote store: PostgreSQL's, or that of a SQLite file in the state folder."""
+        return self.store_url or f"sqlite:///{self.home / 'quotes.db'}"
+
+    def pepper(self) -> bytes:
+        """The secret behind the digests of units, made once; all servers of one store need the same."""
+        if self.unit_pepper:
+            return self.unit_pepper.encode()
+        file = self.home / "unit-pepper"
+        with suppress(FileExistsError):
+            self.home.mkdir(parents=True, exist_ok=True)
+            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(made, "wb") as fresh:
+                fresh.write(secrets.token_bytes(32))
+        return file.read_bytes()
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""
-        return {**os.environ, "REPRISE_HOME": str(self.home), "REPRISE_TRACKING_URI": self.registry}
+        own = {
+            "home": str(self.home),
+            "tracking_uri": self.registry,
+            "host": self.host,
+            "port": str(self.port),
+        }
+        return {**os.environ, **{f"REPRISE_{name.upper()}": value for name, value in own.items()}}

@@ -19,6 +19,8 @@ The ladder (a module imports only from a lower rung):
     resale
     spread  anchor
     hedonic
+    worksheet
+    block
     encoding  features
     vocabulary
     generations  ledger
@@ -28,6 +30,7 @@ The ladder (a module imports only from a lower rung):
     dated
     rulebook
     questions
+    told
     catalogue
     derivation
     catalogue_file

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from valuation.acceptance import Acceptance
-from valuation.hedonic import Block, Hedonic
+from valuation.block import Block
+from valuation.hedonic import Hedonic
 from valuation.inspection import Inspection
 from valuation.owners import Owners
 

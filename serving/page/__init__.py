@@ -15,14 +15,14 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from serving import asks, reading, replies
+from serving import asks, caller, letters, reading, replies
+from serving.buyback import Buyback
 from serving.desk import Desk
-from serving.guard import FORM, Entry, request_id
+from serving.guard import request_id
 from serving.page import forms
 from serving.refusal import Refusal
 from valuation import money
 
-ENTRIES = {"/sell": Entry(content_type=FORM), "/check": Entry(content_type=FORM)}
 _HERE = Path(__file__).parent
 _FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"
@@ -47,18 +47,18 @@ _TEMPLATES.filters |= {
 }
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Desk, buyback: Buyback) -> APIRouter:
     """The routes of the page."""
     routes = APIRouter()
     for name, kind in _FILES.items():
         routes.add_api_route(f"/{name}", _file(name, kind))
-    _add_start(routes, desk)
-    _add_sell(routes, desk)
+    _add_start(routes, desk, buyback)
+    _add_sell(routes, desk, buyback)
     _add_check(routes, desk)
     return routes
 
 
-def _add_start(routes: APIRouter, desk: Desk) -> None:
+def _add_start(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
     @routes.get("/")
     async def start(request: Request) -> Response:
         try:
@@ -69,15 +69,15 @@ def _add_start(routes: APIRouter, desk: Desk) -> None:
         return _page(desk, "start.html", typed=typed, found=found)
 
     @routes.get("/quotes/{quote_id}")
-    async def quote(quote_id: str) -> Response:
+    async def quote(request: Request, quote_id: str) -> Response:
         try:
-            found = await desk.find(quote_id=quote_id)
+            found = await buyback.find(quote_id=quote_id, caller=caller.of(request))
         except Refusal as refusal:
             return _sorry(desk, refusal)
         return _page(desk, "quote.html", quote=found)
 
 
-def _add_sell(routes: APIRouter, desk: Desk) -> None:
+def _add_sell(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
     @routes.get("/sell")
     async def ask_questions(request: Request) -> Response:
         given = {"device_id": request.query_params.get("device_id", ""), "key": uuid.uuid4().hex}
@@ -88,10 +88,12 @@ def _add_sell(routes: APIRouter, desk: Desk) -> None:
         given = await _given(request)
         try:
             ask = forms.quote_ask(given)
-            quote = await desk.quote(ask=ask, key=_key(given), request_id=request_id(request))
+            reply = await buyback.quote(
+                ask=ask, key=_key(given), caller=caller.of(request), request_id=request_id(request)
+            )
         except (ValidationError, Refusal) as error:
             return _form(desk, "sell.html", given, error)
-        return RedirectResponse(f"/quotes/{quote.quote_id}", 303)
+        return RedirectResponse(f"/quotes/{letters.kept(reply=reply).quote_id}", 303)
 
 
 def _add_check(routes: APIRouter, desk: Desk) -> None:

@@ -187,4 +187,4 @@ def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         ended = _refused(tmp_path, REPRISE_PORT=str(taken.getsockname()[1]))
     assert ended.returncode != 0
-    assert "address already in use" in ended.stderr and "Traceback" not in ended.stderr
+    assert "Address already in use" in ended.stderr and "Traceback" not in ended.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,9 +17,12 @@ from starlette.testclient import TestClient
 from serving import logs
 from serving.app import create_app
 from serving.champion import Champion, Incumbent
+from serving.database import Database
+from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings
-from tests.serving import copies
+from tests.serving import copies, postgres
+from tests.serving.routes import NO_QUOTE
 from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.grades import Grade
 from valuation.ledger import Attribute
@@ -120,12 +123,44 @@ class House:
     quotes: Quotes
     appraiser: InventedAppraiser
     instant: list[datetime]
+    keys: Keys
+
+    def show_key(self, *scopes: str) -> str:
+        """Send a new key with these scopes from now on."""
+        key = self.keys.new(name="test", scopes=frozenset(scopes))  # type: ignore[arg-type]
+        self.client.headers["Authorization"] = f"Bearer {key}"
+        return key
 
     def wait(self, **span: float) -> None:
         self.instant[0] += timedelta(**span)
 
     def employ(self, appraiser: InventedAppraiser | None, version: str = "2") -> None:
         self.champion.incumbent = appraiser and Incumbent(appraiser, version)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A real server; where PostgreSQL is not installed, its tests are left out, and that is said."""
+    if postgres.programs() is None:
+        pytest.skip("LEFT OUT: PostgreSQL is not installed (Debian: postgresql)")
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'quotes.db'}"
+    server = request.getfixturevalue("postgres_server")
+    return server.url(server.database())
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Quotes]:
+    opened = Quotes(database=Database(url=store_url))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +177,12 @@ START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 @pytest.fixture
 def house(tmp_path: Path) -> Any:
     settings = Settings(home=tmp_path, allowed_hosts=("testserver",))
-    champion, quotes = Champion(folder=settings.champion), Quotes(file=settings.quotes)
+    champion, quotes = Champion(folder=settings.champion), Quotes(database=Database(url=settings.quotes))
     instant = [START]
     app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: instant[0])
     with TestClient(app, raise_server_exceptions=False) as client:
-        built = House(client, champion, quotes, InventedAppraiser(), instant)
+        keys = Keys(settings.keys, lambda: instant[0])
+        built = House(client, champion, quotes, InventedAppraiser(), instant, keys)
         built.employ(built.appraiser, "1")
         yield built
 
@@ -182,6 +218,13 @@ def bodies() -> dict[str, dict[str, Any]]:
             "price": {"amount": "399.00", "currency": "GBP"},
         },
     }
+    steps = {
+        "accept": {"amount": {"amount": "189.00", "currency": "GBP"}},
+        "inspection": {"found": ANSWERS},
+        "payment": {"amount": {"amount": "189.00", "currency": "GBP"}},
+        "void": {"reason": "WITHDRAWN"},
+    }
+    good |= {f"/v1/buyback/quotes/{NO_QUOTE}/{step}": body for step, body in steps.items()}
     return copy.deepcopy(good)
 
 

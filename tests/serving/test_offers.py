@@ -13,7 +13,6 @@ import pytest
 
 from serving import letters
 from serving.controls import ControlsFile
-from serving.desk import Desk
 from tests.serving.conftest import House
 from valuation import exploration, markets
 from valuation.controls import CALM, Controls
@@ -77,7 +76,7 @@ def test_a_quote_from_before_it_said_so_much_is_still_read(house: House, quote: 
     given = quote().json()
     row = house.quotes.find(quote_id=given["quote_id"])
     assert row is not None
-    older = {name: told for name, told in json.loads(row.reply).items() if name not in letters._BEFORE}
+    older = {name: told for name, told in json.loads(row.quote.reply).items() if name not in letters._BEFORE}
     read = letters.kept(reply=json.dumps(older).encode())
     assert read.model_dump(mode="json")["offer"] == given["offer"]
     assert (read.policy, read.firmness, read.if_you_wait) == ("cost-plus", None, [])
@@ -123,8 +122,9 @@ def test_a_drawn_offer_says_so_and_everyone_of_its_day_meets_the_same_draw(
     house: House, quote: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = amount(quote("a", market="GB").json()["offer"])
-    terms = markets.terms(market="GB", on=date(2026, 11, 23))
-    monkeypatch.setattr(Desk, "priced", lambda *_: replace(terms, explored_share=Decimal(1)))
+    terms = markets.terms
+    monkeypatch.setattr(markets, "terms", lambda **told: replace(terms(**told), explored_share=Decimal(1)))
+    house.employ(house.appraiser, "2")  # and so nothing is remembered
     first, second = (quote(key, market="GB").json() for key in "bc")
     assert first["randomised"]
     assert first["offer"] == second["offer"]

@@ -92,7 +92,7 @@ def test_a_key_from_before_accessories_could_be_told_still_stands_for_its_quote(
 ) -> None:
     given = [quote(f"{key}", answers=told).json()["quote_id"] for key, told in enumerate(TOLD)]
     kept = [house.quotes.find(quote_id=quote_id) for quote_id in given]
-    assert [b"accessories" in one.request for one in kept] == [False, False, True]
+    assert [b"accessories" in one.quote.request for one in kept] == [False, False, True]
 
 
 def test_a_language_that_is_not_written_is_answered_with_those_that_are(ask: Any) -> None:

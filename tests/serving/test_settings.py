@@ -12,7 +12,7 @@ from serving.settings import Settings
 
 def test_everything_lies_in_the_home_folder(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    assert settings.quotes == tmp_path / "quotes.db"
+    assert settings.quotes == f"sqlite:///{tmp_path}/quotes.db"
     assert settings.champion == tmp_path / "champion"
     assert settings.registry == f"sqlite:///{tmp_path}/mlflow.db"
 

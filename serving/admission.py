@@ -1,0 +1,79 @@
+"""How many may be inside at once. Who comes when the house is full is told so at once, and everybody else is served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+from serving.refusal import Refusal
+
+MOST_HELD_BYTES = 32 * 1024 * 1024  # of bodies that have not come to their end
+STEPS_A_TURN = 4  # of some 0.4 ms each
+
+
+class Admission:
+    """The bound on requests inside, and the line in which they begin.
+
+    Everything is computed on one event loop. If a hundred requests came at once and each began at once, the next look
+    at the network would be forty milliseconds away, and whoever has to be refused, or asks whether we are alive,
+    would wait that long. So only STEPS_A_TURN begin in each turn of the loop, first come, first served.
+    """
+
+    def __init__(self, *, most: int) -> None:
+        self.most, self.inside, self.held_bytes = most, 0, 0
+        self._begun = 0
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._turning = False
+
+    def require_room(self) -> None:
+        """Refusal 503 where the house is full."""
+        if self.inside >= self.most:
+            raise _full()
+
+    def hold(self, count: int) -> None:
+        """Hold so many more bytes of a body, or let them go where the count is negative. Refusal 503 as above."""
+        self.held_bytes += count
+        if count > 0 and self.held_bytes > MOST_HELD_BYTES:
+            self.held_bytes -= count
+            raise _full()
+
+    async def enter(self) -> None:
+        """Come in, and wait for one's turn; whoever came in must `leave`. Refusal 503 where the house is full."""
+        self.require_room()
+        self.inside += 1
+        if self._begun < STEPS_A_TURN and not self._line:
+            self._begin()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._line.remove(turn)
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Make room for another."""
+        self.inside -= 1
+
+    def _begin(self) -> None:
+        self._begun += 1
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A new turn of the loop: let the next ones begin; stop turning when a turn saw nobody."""
+        self._turning, self._begun = False, 0
+        while self._line and self._begun < STEPS_A_TURN:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._begin()
+
+
+def _full() -> Refusal:
+    return Refusal(503, "full", "Too much is asked at the moment.", headers={"Retry-After": "1"})

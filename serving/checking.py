@@ -1,0 +1,139 @@
+"""Checking the quote store: the chain of events, every life, and what is exposed, from the first row to the last."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from serving import chain
+from serving.batch import exposed
+from serving.database import Database
+from serving.life import Event, Kind, Life, WrongStatus
+from serving.promise import Quote
+from serving.tables import EVENTS, EXPOSURES, QUOTES
+
+AT_ONCE = 2000
+
+
+class StoreDamaged(ValueError):  # noqa: N818 - said as it is
+    """Something in the store is not as it was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was checked; `head` is the hash of the last event: written down elsewhere, it tells if any are cut off."""
+
+    quotes: int
+    events: int
+    head: str
+
+
+def check(database: Database, *, head: str = "") -> Checked:
+    """Go through the whole store. StoreDamaged names the first event that does not fit, or that no event has `head`."""
+    with database.reading() as connection:
+        if (
+            database.is_sqlite
+            and (told := connection.exec_driver_sql("PRAGMA integrity_check").scalar()) != "ok"
+        ):
+            raise StoreDamaged(f"SQLite finds the file damaged: {told:.300}. Restore a backup.")
+        lives: dict[str, tuple[Quote, Life]] = {}
+        last, count, seen = chain.START, 0, not head
+        for count, (event, quote) in enumerate(rows(connection), 1):
+            last = linked(last, count, event, quote)
+            seen = seen or last == head
+            live(lives, event, quote)
+        if not seen:
+            raise StoreDamaged(f"No event has the hash {head}: events are missing. Restore a backup.")
+        if (told := connection.scalar(sa.select(sa.func.count()).select_from(QUOTES))) != len(lives):
+            raise StoreDamaged(
+                f"There are {told} quotes, {len(lives)} of them were issued: rows were put in."
+            )
+        _check_exposures(connection, lives)
+    return Checked(quotes=len(lives), events=count, head=last)
+
+
+def rows(
+    connection: sa.Connection, *, until: int | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """The events in their order, up to one of them, with the quotes of those that issued one."""
+    after = 0
+    asked_for = EVENTS.select() if until is None else EVENTS.select().where(EVENTS.c.seq <= until)
+    while True:
+        asked = asked_for.where(EVENTS.c.seq > after).order_by(EVENTS.c.seq).limit(AT_ONCE)
+        events = [dict(row) for row in connection.execute(asked).mappings()]
+        if not events:
+            return
+        issued = [event["quote_id"] for event in events if event["kind"] == Kind.ISSUED]
+        found = connection.execute(QUOTES.select().where(QUOTES.c.quote_id.in_(issued))).mappings()
+        quotes = {row["quote_id"]: dict(row) for row in found}
+        for event in events:
+            yield event, quotes.get(event["quote_id"]) if event["kind"] == Kind.ISSUED else None
+        after = events[-1]["seq"]
+
+
+def newest(connection: sa.Connection, *, most: int, quote_ids: Sequence[str] = ()) -> Iterator[Quote]:
+    """The quotes with some ids, or else the newest ones."""
+    asked = QUOTES.select().order_by(QUOTES.c.quoted_at.desc()).limit(most)
+    if quote_ids:
+        asked = QUOTES.select().where(QUOTES.c.quote_id.in_(quote_ids))
+    for row in connection.execute(asked).mappings():
+        yield Quote(**row)
+
+
+def linked(last: str, number: int, event: dict[str, Any], quote: dict[str, Any] | None) -> str:
+    """The hash of an event that is the next in the chain; StoreDamaged where it is not."""
+    if event["seq"] != number:
+        raise StoreDamaged(f"Event {number} is missing: the next one is {event['seq']}. Restore a backup.")
+    if chain.link(previous=last, event=event, quote=quote) != event["hash"]:
+        raise StoreDamaged(
+            f"Event {number}, {event['kind']} of quote {event['quote_id']}, or its quote, was changed after it was "
+            "written. Restore a backup."
+        )
+    return str(event["hash"])
+
+
+def live(lives: dict[str, tuple[Quote, Life]], event: dict[str, Any], row: dict[str, Any] | None) -> None:
+    """Let an event happen to its quote; StoreDamaged where it cannot have."""
+    quote_id = event["quote_id"]
+    if row is not None:
+        quote = Quote(**row)
+        lives[quote_id] = quote, quote.issued()
+        return
+    happened = Event(
+        kind=Kind(event["kind"]),
+        at=event["at"],
+        amount_minor=event["amount_minor"],
+        details=json.loads(event["details"]),
+    )
+    try:
+        quote, life = lives[quote_id]
+        lives[quote_id] = quote, life.then(happened)
+    except (KeyError, WrongStatus) as error:
+        raise StoreDamaged(
+            f"Event {event['seq']} cannot have happened to quote {quote_id}: {error}"
+        ) from error
+
+
+def exposures(lives: Mapping[str, tuple[Quote, Life]]) -> Counter[str]:
+    """What is exposed for each model, from the lives of all quotes."""
+    wanted: Counter[str] = Counter()
+    for quote, life in lives.values():
+        if quote.exposure:
+            wanted[quote.exposure] += exposed(quote, life)
+    return wanted
+
+
+def _check_exposures(connection: sa.Connection, lives: Mapping[str, tuple[Quote, Life]]) -> None:
+    wanted = exposures(lives)
+    kept = {row.exposure: row.exposed_minor for row in connection.execute(EXPOSURES.select())}
+    for exposure in {*wanted, *kept}:
+        if wanted[exposure] != kept.get(exposure, 0):
+            raise StoreDamaged(
+                f"{exposure}: {kept.get(exposure, 0)} minor units are noted as exposed, the events say "
+                f"{wanted[exposure]}."
+            )

@@ -1,0 +1,186 @@
+"""API keys: `<id>.<secret>`, of which only a digest of the secret is kept, in a small file of the home.
+
+The file is read again when it has changed, so that a key that is revoked is refused from the next request on. One that
+cannot be read lets nobody in with a key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from serving.caller import Caller
+from serving.champion import sync
+
+SECRET_BYTES = 32
+OVERLAP = timedelta(hours=24)
+NEVER_MADE = "0" * 64  # a digest of which nobody knows the secret
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+Scope = Literal["storefront", "seller", "operator"]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+log = structlog.get_logger("serving")
+
+
+class KeysUnreadable(ValueError):  # noqa: N818 - said as it is
+    """The file of keys is damaged or not ours to read."""
+
+
+class KeyUnknown(ValueError):  # noqa: N818 - said as it is
+    """There is no key with this id."""
+
+
+class Key(BaseModel):
+    """What is kept of a key. After a rotation the earlier secret holds until `earlier_until`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)]
+    made_on: date
+    expires_at: AwareDatetime = FOREVER
+    sha256: Digest
+    earlier_sha256: Digest = NEVER_MADE
+    earlier_until: AwareDatetime = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+_NOBODY = Key(id="0" * 12, name="nobody", scopes={"seller"}, made_on=date(1970, 1, 1), sha256=NEVER_MADE)
+_FILE = TypeAdapter(list[Key])
+
+
+@dataclass
+class Keys:
+    """The keys in a file. `now` gives the instant in UTC."""
+
+    path: Path
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _stamp: tuple[int, int, int] | None = field(default=None, init=False)
+    _known: Mapping[str, Key] = field(default_factory=dict, init=False)
+
+    def holder(self, told: str) -> Caller | None:
+        """Who holds the key that was told; None where it is none, or no longer.
+
+        An unknown id takes the same steps as a wrong secret, and so the same time.
+        """
+        key_id, _, secret = told.partition(".")
+        key = self._current().get(key_id, _NOBODY)
+        digest, now = _digest(secret), self.now()
+        fits = hmac.compare_digest(digest, key.sha256)
+        fits |= hmac.compare_digest(digest, key.earlier_sha256) & (now < key.earlier_until)
+        fits &= now < key.expires_at
+        return Caller(id=key.id, scopes=frozenset(key.scopes)) if fits else None
+
+    def new(self, *, name: str, scopes: frozenset[Scope], lasts: timedelta | None = None) -> str:
+        """Make a key and return it; nobody can tell its secret again. Raises KeysUnreadable, ValidationError."""
+        told, digest = _secret()
+        now = self.now()
+        key = Key(
+            id=secrets.token_hex(6),
+            name=name,
+            scopes=scopes,
+            made_on=now.date(),
+            expires_at=FOREVER if lasts is None else now + lasts,
+            sha256=digest,
+        )
+        with self._changing() as keys:
+            keys[key.id] = key
+        return f"{key.id}.{told}"
+
+    def rotate(self, key_id: str, *, overlap: timedelta = OVERLAP) -> str:
+        """Give a key a new secret and return it; the old one holds for the overlap. Raises KeyUnknown."""
+        told, digest = _secret()
+        with self._changing() as keys:
+            old = _find(keys, key_id)
+            changes = {
+                "sha256": digest,
+                "earlier_sha256": old.sha256,
+                "earlier_until": self.now() + overlap,
+            }
+            keys[key_id] = old.model_copy(update=changes)
+        return f"{key_id}.{told}"
+
+    def revoke(self, key_id: str) -> None:
+        """End a key at once, its earlier secret too. Raises KeyUnknown."""
+        with self._changing() as keys:
+            del keys[_find(keys, key_id).id]
+
+    def all(self) -> list[Key]:
+        """Every key that was not revoked. Raises KeysUnreadable."""
+        return list(self._read().values())
+
+    def _current(self) -> Mapping[str, Key]:
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._known = self._read()
+                log.info("keys", path=str(self.path), count=len(self._known))
+            except KeysUnreadable as error:
+                self._known = {}
+                log.error("keys cannot be read: nobody is let in with one", reason=str(error))
+        return self._known
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> dict[str, Key]:
+        try:
+            return {key.id: key for key in _FILE.validate_json(self.path.read_bytes())}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValidationError) as error:
+            raise KeysUnreadable(f"{self.path} cannot be read ({type(error).__name__}).") from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Key]]:
+        """The keys, to be changed by one at a time, and then kept."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            keys = self._read()
+            yield keys
+            self._write(_FILE.dump_json(list(keys.values()), indent=1))
+        finally:
+            os.close(folder)
+
+    def _write(self, content: bytes) -> None:
+        fresh = self.path.with_suffix(f".{secrets.token_hex(4)}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        sync(fresh)
+        fresh.replace(self.path)
+        sync(self.path.parent)
+
+
+def _secret() -> tuple[str, str]:
+    told = secrets.token_urlsafe(SECRET_BYTES)
+    return told, _digest(told)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _find(keys: Mapping[str, Key], key_id: str) -> Key:
+    if key_id not in keys:
+        raise KeyUnknown(
+            f"There is no key with the id {key_id}: `reprise-serve keys list` shows those there are."
+        )
+    return keys[key_id]

@@ -1,0 +1,210 @@
+"""Laws of what an operator does with the quote store: nothing altered goes unseen, and nothing restored is lost."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from serving import backup, chain, checking, export
+from serving.checking import StoreDamaged, check
+from serving.database import Database
+from serving.life import Kind
+from serving.quotes import Quotes
+from serving.replay import replay
+from serving.tables import EVENTS, EXPOSURES, QUOTES
+from tests.serving.conftest import ANSWERS, House
+from tests.serving.stores import a_quote, given, happen, issue
+from valuation import ledger
+
+
+def fill(store: Quotes, count: int = 12) -> None:
+    """Quotes at every point of their lives."""
+    for number in range(count):
+        quote = given(store, key=f"{number}", unit=f"{number:064d}" if number % 2 else None)
+        for step, kind in enumerate((Kind.ACCEPTED, Kind.INSPECTED, Kind.PAID)[: number % 4]):
+            happen(store, quote, kind, f"{number}-{step}").result(10)
+
+
+def dump(database: Database) -> list[Any]:
+    with database.reading() as connection:
+        return [connection.execute(table.select()).all() for table in (QUOTES, EVENTS, EXPOSURES)]
+
+
+def test_a_store_that_was_only_written_to_holds(store: Quotes) -> None:
+    assert check(store.database).head == chain.START
+    fill(store)
+    found = check(store.database)
+    assert (found.quotes, found.events) == (12, 12 + 3 * (1 + 2 + 3))
+    fill_more = given(store, key="more")
+    assert check(store.database, head=found.head).events == found.events + 1
+    assert fill_more
+
+
+def test_the_chain_holds_across_servers_that_write_by_turns(store: Quotes, store_url: str) -> None:
+    other = Quotes(database=Database(url=store_url))
+    for number in range(20):
+        given((store, other)[number % 2], key=f"{number}")
+    other.close()
+    assert check(store.database).events == 20
+
+
+def test_any_byte_that_is_changed_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "quotes.db"
+    store = Quotes(database=Database(url=f"sqlite:///{file}"))
+    fill(store)
+    store.close()
+    draw, whole = random.Random(5), file.read_bytes()
+    unseen = 0
+    for _ in range(100):
+        _alter(file, draw)
+        database = Database(url=f"sqlite:///{file}")
+        try:
+            check(database)
+            unseen += 1
+        except StoreDamaged as damage:
+            assert "event" in str(damage).lower() or "exposed" in str(damage) or "damaged" in str(damage)
+        finally:
+            database.close()
+        file.write_bytes(whole)
+    assert unseen == 0
+
+
+def _alter(file: Path, draw: random.Random) -> None:
+    """Change one letter of one value, as somebody would who can write to the file."""
+    with sqlite3.connect(file) as other:
+        for table in ("quotes", "events"):
+            for verb in ("update", "delete"):
+                other.execute(f"DROP TRIGGER {table}_no_{verb}")
+        table = draw.choice((QUOTES, EVENTS, EXPOSURES))
+        columns = [column for column in table.columns if not column.primary_key and column.name != "quote_id"]
+        column = draw.choice(columns)
+        key = next(iter(table.primary_key)).name
+        rows = other.execute(
+            f"SELECT {key}, {column.name} FROM {table.name} WHERE {column.name} IS NOT NULL"
+        ).fetchall()
+        place, value = draw.choice([row for row in rows if row[1] not in ("", b"")] or rows)
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        other.execute(
+            f"UPDATE {table.name} SET {column.name} = ? WHERE {key} = ?", (_otherwise(value, draw), place)
+        )
+    other.close()
+
+
+def _otherwise(value: Any, draw: random.Random) -> Any:
+    if isinstance(value, int):
+        return value + draw.choice((-1, 1, 1000))
+    if isinstance(value, bytes):
+        if not value:
+            return b"x"
+        at = draw.randrange(len(value))
+        return value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
+    if not value:
+        return "x"
+    at = draw.randrange(len(value))
+    return value[:at] + ("0" if value[at] != "0" else "1") + value[at + 1 :]
+
+
+def test_events_that_are_cut_off_at_the_end_are_missed_where_the_head_was_noted(tmp_path: Path) -> None:
+    file = tmp_path / "quotes.db"
+    store = Quotes(database=Database(url=f"sqlite:///{file}"))
+    fill(store, 4)
+    head = check(store.database).head
+    store.close()
+    with sqlite3.connect(file) as other:
+        other.execute("DROP TRIGGER events_no_delete")
+        other.execute("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)")
+        other.execute("UPDATE exposures SET exposed_minor = exposed_minor + 12900")
+    other.close()
+    database = Database(url=f"sqlite:///{file}")
+    with pytest.raises(StoreDamaged, match="events are missing"):
+        check(database, head=head)
+    database.close()
+
+
+def test_a_store_is_restored_as_it_was(store: Quotes, tmp_path: Path) -> None:
+    fill(store)
+    saved = backup.backup(store.database, out=tmp_path / "saved.gz")
+    empty = Database(url=f"sqlite:///{tmp_path / 'fresh.db'}")
+    assert backup.restore(empty, file=tmp_path / "saved.gz") == saved == check(empty)
+    assert dump(empty) == dump(store.database)
+    with pytest.raises(backup.NotEmpty):
+        backup.restore(empty, file=tmp_path / "saved.gz")
+    again = Quotes(database=empty)
+    assert given(again, key="after the restore")
+    again.close()
+
+
+def test_a_backup_beside_those_who_write_is_whole(store: Quotes, tmp_path: Path) -> None:
+    fill(store)
+    waiting = []
+    for number in range(300):
+        waiting.append(store.write(issue(a_quote(), f"beside {number}")))
+    saved = backup.backup(store.database, out=tmp_path / "saved.gz")
+    assert all(future.result(20) for future in waiting)
+    empty = Database(url=f"sqlite:///{tmp_path / 'fresh.db'}")
+    assert backup.restore(empty, file=tmp_path / "saved.gz") == saved
+    empty.close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_backup_that_was_cut_short_restores_nothing(store: Quotes, tmp_path: Path, share: float) -> None:
+    fill(store)
+    backup.backup(store.database, out=tmp_path / "saved.gz")
+    content = (tmp_path / "saved.gz").read_bytes()
+    (tmp_path / "cut.gz").write_bytes(content[: int(share * len(content))])
+    lines = gzip.decompress(content).splitlines(keepends=True)
+    (tmp_path / "short.gz").write_bytes(gzip.compress(b"".join(lines[:-1])))
+    empty = Database(url=f"sqlite:///{tmp_path / 'fresh.db'}")
+    for file in ("cut.gz", "short.gz"):
+        with pytest.raises(StoreDamaged):
+            backup.restore(empty, file=tmp_path / file)
+    assert dump(empty) == [[], [], []]
+    empty.close()
+
+
+def _lives(house: House) -> Any:
+    lives: dict[str, Any] = {}
+    with house.quotes.database.reading() as connection:
+        for event, row in checking.rows(connection):
+            checking.live(lives, event, row)
+    return lives.values()
+
+
+def test_every_quote_comes_to_the_same_cent_again(house: House, quote: Any) -> None:
+    for number, market in enumerate(("GB", "FR", "DE", "US", "PL", "SE") * 3):
+        quote(f"{number}", market=market, answers={"battery_health": 0.6 + number / 60})
+    quotes = [each for each, _ in _lives(house)]
+    found = list(replay(quotes, open_appraiser=lambda _: house.appraiser))  # type: ignore[arg-type,return-value]
+    assert len(found) == 18 and all(each.same for each in found)
+    house.appraiser.p50 = 300.0
+    assert not all(each.same for each in replay(quotes, open_appraiser=lambda _: house.appraiser))  # type: ignore[arg-type,return-value]
+
+
+def test_what_is_exported_is_the_table_that_a_retrain_reads(house: House, quote: Any, client: Any) -> None:
+    given_quotes = [quote(f"{number}").json() for number in range(3)]
+    for number, each in enumerate(given_quotes[:2]):
+        client.post(
+            f"/v1/buyback/quotes/{each['quote_id']}/{('accept', 'void')[number]}",
+            json=({"amount": each["offer"]}, {"reason": "WITHDRAWN"})[number],
+            headers={"Idempotency-Key": f"step{number}"},
+        )
+    quote("refused", answers={"blacklisted": True})
+    table = export.table(_lives(house))
+    audited = ledger.audit(frame=table, contract=ledger.QUOTES, as_of=None)
+    assert audited.faults.is_empty()
+    assert audited.good["accepted"].to_list() == [True, False, None]
+    assert audited.good["offer"].to_list() == [float(each["offer"]["amount"]) for each in given_quotes]
+    assert set(audited.good["condition"]) == {"FUNCTIONAL_GOOD"}
+    assert table["battery_health"].to_list() == [ANSWERS["battery_health"]] * 3
+
+
+def test_events_lie_in_the_order_of_their_writing(store: Quotes) -> None:
+    fill(store)
+    with store.database.reading() as connection:
+        assert list(connection.scalars(sa.select(EVENTS.c.seq).order_by(EVENTS.c.seq))) == list(range(1, 31))
