@@ -273,12 +273,15 @@ def flipped(random_: random.Random) -> Iterator[Mutant]:
     """Bits of files, and characters of a sealed forest, turned without end."""
     while True:
         name, place, bit = random_.choice(package.FILES), random_.random(), random_.randrange(8)
-        yield Mutant(name=f"{name}, bit {bit} at {place:.4f}", change=flip(name, place, bit), sealed=False)
         yield Mutant(
             name=f"{name}, sealed, bit {bit} at {place:.4f}", change=flip(name, place, bit), spared=True
         )
         word = random_.choice("0123456789 -=.\nae")
         yield Mutant(name=f"forest, {word!r} at {place:.4f}", change=text(turned(place, word)), spared=True)
+        for name in random_.sample(package.FILES, 5):
+            yield Mutant(
+                name=f"{name}, bit {bit} at {place:.4f}", change=flip(name, place, bit), sealed=False
+            )
 
 
 def flip(name: str, place: float, bit: int) -> Change:

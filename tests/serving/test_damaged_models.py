@@ -6,13 +6,11 @@ a courier that lies. What whole models say that value otherwise than their golde
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -25,7 +23,7 @@ from tests.serving.conftest import ANSWERS
 from tests.serving.copies import Registry, digest_of, employ, running
 from tests.serving.mutants import Mutant
 from tests.serving.test_office import promote
-from valuation import trial
+from valuation import package, trial
 from valuation.appraiser import AppraiserError
 
 Directories = tuple[Path, ...]
@@ -58,20 +56,19 @@ class Watched:
     def folder(self) -> Path:
         return self.home / "champion"
 
-    def events(self) -> list[dict[str, Any]]:
-        """What it said of champions and versions."""
-        lines = (self.home / "server.log").read_text().splitlines()
-        return [json.loads(line) for line in lines if '"event": "answered"' not in line]
+    def log(self) -> str:
+        return (self.home / "server.log").read_text()
 
     def said(self, event: str) -> int:
-        return sum(line["event"] == event for line in self.events())
+        """How often it said something of champions and versions."""
+        return self.log().count(f'"event": "{event}"')
 
     def until(self, event: str, before: int) -> None:
         """Wait until it has said something once more."""
         end = time.monotonic() + 20
         while self.said(event) == before:
             assert self.server.process.poll() is None, "the server died"
-            assert time.monotonic() < end, self.events()[-3:]
+            assert time.monotonic() < end, self.log()[-2_000:]
             time.sleep(0.01)
 
     def answers(self, version: str) -> None:
@@ -177,3 +174,17 @@ def test_a_doctored_model_in_mlflow_runs_nothing_and_the_old_champion_serves(
     promote(watched.home, evil)
     watched.until("version refused", 0)
     watched.answers("1")
+
+
+def test_after_a_restart_without_a_registry_the_last_good_copy_serves_where_the_newest_is_damaged(
+    directories: Directories, tmp_path: Path
+) -> None:
+    for version, directory in zip("12", directories[:2], strict=True):
+        employ(tmp_path / "champion", directory, version)
+    (tmp_path / "champion" / digest_of(directories[1]) / package.TREES).write_text("rotten")
+    with running(tmp_path) as server, server.client() as client:
+        server.read_until("is ready")
+        watched = Watched(server, client, tmp_path)
+        watched.answers("1")
+        assert watched.said("an earlier champion is in office: promote again") == 1
+        assert server.stop() == 0

@@ -53,7 +53,7 @@ class Turns:
             time.sleep(1)
 
     def could_be(self, version: str, reply: Reply) -> bool:
-        """Whether a version may be named: it came before the answer, and the question not long after the next but one."""
+        """Whether a version may be named: it came before the answer, the question not long after the next but one."""
         after_next = self.at.get(str(int(version) + 2), float("inf"))
         return self.at[version] <= reply.answered and reply.asked <= after_next + LOOKING_SECONDS
 

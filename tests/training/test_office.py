@@ -12,7 +12,6 @@ import pytest
 from serving import champion, courier
 from training.registry import Registry
 from training.version import RegistryError, Version
-from valuation import trial
 
 Register = Callable[..., Version]  # the fixture of conftest.py
 
@@ -134,11 +133,15 @@ def test_an_unknown_version_is_told_beside_the_known_ones(
 
 
 def test_the_courier_of_the_server_delivers_what_was_promoted(
-    registry: Registry, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, register: Register
+    registry: Registry, home: Path, tmp_path: Path, packed: Path
 ) -> None:
-    monkeypatch.setattr(trial, "try_out", lambda **_: None)
-    promoted = registry.promote(register("a").version)
+    version = registry.log(
+        directory=packed, params={}, measures={}, tags={"verdict": "passed"}, files={}
+    ).version
+    with pytest.raises(courier.RegistryAway, match="no champion"):
+        courier.connect(f"sqlite:///{home}/mlflow.db")
+    promoted = registry.promote(version)
     client = courier.connect(f"sqlite:///{home}/mlflow.db")
-    courier.Courier(client=client, folder=tmp_path / "office").deliver()
+    assert courier.Courier(client=client, folder=tmp_path / "office").deliver().outcome == "delivered"
     pointer = champion.Pointer.read(tmp_path / "office")
     assert (pointer.version, pointer.digest, pointer.run_id) == ("1", promoted.digest, promoted.run_id)
