@@ -11,7 +11,6 @@ normal scheme: the tax paid on B is deducted, also from a loss, and there is no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, partial
@@ -23,14 +22,12 @@ from valuation.appraisal import OUTCOMES, QUANTILES, Prospects
 from valuation.controls import CALM, Controls
 from valuation.grades import Condition, Grade
 from valuation.markets import Terms
-from valuation.money import Money
 from valuation.rows import Floats, Mask, Rows, Whole
 
 MEAN, LOW = OUTCOMES.index("mean"), OUTCOMES.index("p10")
 _BOUNDS = np.array([0.0, *(np.array(QUANTILES[1:]) + np.array(QUANTILES[:-1])) / 2, 1.0])
 WEIGHTS = np.diff(_BOUNDS)  # of the quantiles, each standing for the prices that are nearest to it
 SOLD_AS = np.array([grades.sold_as(condition) for condition in Condition], dtype=np.int64)
-TURNS = 30  # of the fixed point of payable: each leaves at most a quarter of the error
 
 
 class Seller(StrEnum):
@@ -74,20 +71,33 @@ class Proceeds(Rows):
         """What can be paid such that this share of the price is left in the mean: (n, 6), below zero where nothing."""
         most = self.net - margin_share * self.price - self.vat * self.price
         paid = most / (1 - self.vat)
-        if self.vat == 0 or (paid <= self.points[..., 0]).all():
+        if self.refunded or self.vat == 0 or (paid <= self.points[..., 0]).all():
             return np.asarray(paid)
-        for _ in range(TURNS):
-            paid = (most - self.vat * self._put(paid[:, :, None])[:, :, 0]) / (1 - self.vat)
-        return np.asarray(paid)
+        return self._solved(most)
+
+    def _solved(self, most: Floats) -> Floats:
+        """The amount paid of which, with the tax that a loss does not give back, so much is the sum: (n, 6).
+
+        The put rises in straight lines between the points, so the line that holds it is sought.
+        """
+        order = self.points.argsort(axis=2)
+        points = np.take_along_axis(self.points, order, axis=2)
+        weights = WEIGHTS[order].cumsum(axis=2)
+        below = (WEIGHTS[order] * points).cumsum(axis=2)
+        sums = (1 - self.vat) * points + self.vat * (weights * points - below)
+        passed = (sums < most[:, :, None]).sum(axis=2)[:, :, None]
+        weight, mass = (
+            np.where(passed > 0, np.take_along_axis(total, np.maximum(passed - 1, 0), axis=2), 0.0)[:, :, 0]
+            for total in (weights, below)
+        )
+        return np.asarray((most + self.vat * mass) / (1 - self.vat + self.vat * weight))
 
     def _put(self, paid: Floats) -> Floats:
         """The mean of how far the price stays below what was paid, nothing where a loss is refunded: (n, 6, k)."""
         if self.refunded or self.vat == 0 or (paid <= self.points[..., :1]).all():
             return np.zeros_like(paid)
-        short = np.zeros(np.broadcast_shapes(paid.shape, (*self.price.shape, 1)))
-        for weight, point in zip(WEIGHTS, np.moveaxis(self.points, 2, 0), strict=True):
-            short += weight * np.maximum(paid - point[:, :, None], 0)
-        return short
+        short = paid[..., None] - self.points[:, :, None, :]
+        return np.asarray(np.maximum(short, 0, out=short) @ WEIGHTS)
 
 
 def of(
@@ -106,9 +116,9 @@ def of(
     against a device; others only what is unusual of that. For a device to be refurbished, accessories that are
     `missing` (n,) are bought.
     """
-    work, spare, handling = (
-        _by_condition(table, prospects.category.tolist())
-        for table in (terms.refurbishment, terms.parts, _alike(terms.parts_handling))
+    work, spare, handling, sets, shipping = (
+        np.array([terms.costs[table][category] for category in prospects.category.tolist()]).reshape(-1, len(Condition))
+        for table in ("refurbishment", "parts", "parts_handling", "accessories", "shipping")
     )
     way = partial(
         _way,
@@ -116,9 +126,9 @@ def of(
         terms=terms,
         controls=controls,
         refunded=seller == Seller.BUSINESS,
+        shipping=shipping,
         usual=0.0 if cautious else float(terms.usual_uncertainty),
     )
-    sets = _by_condition(_alike(terms.accessories), prospects.category.tolist())
     sets = 0 * sets if missing is None else sets * missing[:, None]
     refurbished = way(grade=SOLD_AS, work=work, spare=spare, sets=sets)
     for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare, sets=0 * sets)
@@ -133,6 +143,7 @@ def _way(
     work: Floats,
     spare: Floats,
     sets: Floats,
+    shipping: Floats,
     prospects: Prospects,
     terms: Terms,
     controls: Controls,
@@ -149,7 +160,7 @@ def _way(
         "REFURBISHMENT": work,
         "PARTS": spare,
         "ACCESSORIES": sets,
-        "SHIPPING": _by_condition(_alike(terms.shipping), prospects.category.tolist()),
+        "SHIPPING": shipping,
         "RETURNS": float(terms.returns_share) * price,
         "WARRANTY": float(terms.warranty_share) * price,
         "HOLDING": resale - price + capital * price,
@@ -178,13 +189,3 @@ def _either(first: Mask, one: Proceeds, other: Proceeds) -> Proceeds:
         points=np.where(first[:, :, None], one.points, other.points),
         deductions={code: np.where(first, one.deductions[code], of) for code, of in other.deductions.items()},
     )
-
-
-def _alike(table: Mapping[str, Money]) -> dict[str, dict[Condition, Money]]:
-    return {category: dict.fromkeys(Condition, amount) for category, amount in table.items()}
-
-
-def _by_condition(table: Mapping[str, Mapping[Condition, Money]], categories: Sequence[str]) -> Floats:
-    """The amounts by device and condition, major units: (n, 6)."""
-    rows = {c: [float(table[c][condition].amount) for condition in Condition] for c in set(categories)}
-    return np.array([rows[category] for category in categories]).reshape(-1, len(Condition))
