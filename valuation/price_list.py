@@ -124,7 +124,7 @@ def _share(prospects: Prospects, sell: Callable[..., Proceeds], terms: Terms, ow
     high = highest.ravel()
     pays = np.flatnonzero(high > 0)
     low = np.clip(lowest.ravel(), FARTHEST * high, high)
-    found, part = np.zeros(len(high)), bargain.at(pays)
+    found, part = np.zeros(len(high)), bargain if len(pays) == len(high) else bargain.at(pays)
     offers = part.best(low=low[pays], high=high[pays])
     found[pays] = np.where(part.margin(offers) > 0, offers / high[pays], 0.0)
     return found.reshape(highest.shape)
