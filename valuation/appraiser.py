@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from valuation import comparables, explanation, features, ledger, vocabulary
+from valuation import comparables, explanation, features, few, ledger, vocabulary
 from valuation.appraisal import OUTCOMES, Appraisal, Outlook, Prospects, Value
 from valuation.comparables import Comparable
 from valuation.encoding import Encoded
@@ -240,12 +240,12 @@ class Appraiser:
         told = [*variants, like]
         asked = [(each, on + timedelta(days=ahead)) for ahead in (0, days_later) for each in told]
         asked += [(device, on + timedelta(days=ahead)) for ahead in days]
-        some, places = _once(asked)
+        some, places = few.once(asked)
         table, count = self._few(some, market, currency, grade), len(told)
         read = self._encoded(table)
         ladder, basis = self.model.ladder(devices=read), self.model.location.basis(devices=read)
         now, later, ahead = places[:count], places[count : 2 * count], places[2 * count :]
-        first = _some(table, now)
+        first = few.some(table, now)
         every = _prospects(self.owners, first, ladder[now], ladder[later], basis[now])
         usual = every.at(np.full(len(variants), len(variants)))
         prospects = replace(every.at(slice(len(variants))), usual=usual)
@@ -292,26 +292,12 @@ class Appraiser:
         place = {"market": market, "currency": currency, "grade": grade.name}
         told = [{**self._untold, **device, **place, "on": on} for device, on in asked]
         completed = [vocabulary.complete_one(device=each, known=self._facts) for each in told]
-        return features.few(devices=completed, attributes=self.attributes)
+        return few.features_of(devices=completed, attributes=self.attributes)
 
     @cached_property
     def _untold(self) -> dict[str, None]:
         """The columns that a device is told in."""
         return dict.fromkeys([*(column.name for column in ledger.DEVICES.columns), *self.attributes])
-
-
-def _once(
-    asked: Sequence[tuple[Mapping[str, object], date]],
-) -> tuple[list[tuple[Mapping[str, object], date]], Whole]:
-    """Every device on a day that there is, once; and which of them each one is."""
-    met: dict[object, int] = {}
-    places = [met.setdefault((tuple(device.items()), on), len(met)) for device, on in asked]
-    first = [places.index(place) for place in range(len(met))]
-    return [asked[place] for place in first], np.array(places)
-
-
-def _some(table: Mapping[str, list[Any]], rows: Whole) -> dict[str, list[Any]]:
-    return {name: [told[row] for row in rows] for name, told in table.items()}
 
 
 def _ladder(outcomes: Floats) -> dict[Grade, Value]:
@@ -327,9 +313,7 @@ def _later(devices: pl.DataFrame, days: Whole) -> pl.DataFrame:
     return devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
 
 
-def _prospects(
-    owners: Owners | None, table: Table, today: Floats, later: Floats, basis: Whole
-) -> Prospects:
+def _prospects(owners: Owners | None, table: Table, today: Floats, later: Floats, basis: Whole) -> Prospects:
     """Of the features of devices (n,), and their ladders today and on the day when they are sold."""
     flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
     if owners is not None:

@@ -52,8 +52,8 @@ class Generations:
 
     def newer(self, devices: pl.DataFrame) -> pl.Series:
         """How many newer generations each device has on its day `on`, null where its launch is not known: (n,)."""
-        place = _LINE.replace_strict(self.places, default=len(self.places), return_dtype=pl.Int64)
-        names = devices.select(NAMES).unique().with_columns(place=place)
+        of_line = _LINE.replace_strict(self.places, default=len(self.places), return_dtype=pl.Int64)
+        names = devices.select(NAMES).unique().with_columns(place=of_line)
         told = devices.select(*NAMES, own=_day(pl.col("launched_on")), on=_day(pl.col("on")))
         told = told.join(names, on=NAMES, how="left", nulls_equal=True, maintain_order="left")
         told = told.select("place", "own", "on")

@@ -15,7 +15,6 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from valuation import encoding

@@ -165,13 +165,20 @@ class Terms:
     def costs(self) -> Mapping[str, Mapping[str, Floats]]:
         """What a device costs in each Condition, in major units, by table and category: (6,)."""
         tables = {"refurbishment": self.refurbishment, "parts": self.parts}
-        alike = {"parts_handling": self.parts_handling, "accessories": self.accessories, "shipping": self.shipping}
+        alike = {
+            "parts_handling": self.parts_handling,
+            "accessories": self.accessories,
+            "shipping": self.shipping,
+        }
         tables |= {
             name: {category: dict.fromkeys(Condition, amount) for category, amount in table.items()}
             for name, table in alike.items()
         }
         return {
-            name: {c: np.array([float(costs[condition].amount) for condition in Condition]) for c, costs in table.items()}
+            name: {
+                c: np.array([float(costs[condition].amount) for condition in Condition])
+                for c, costs in table.items()
+            }
             for name, table in tables.items()
         }
 

@@ -138,7 +138,9 @@ def of(
     `missing` (n,) are bought.
     """
     work, spare, handling, sets, shipping = (
-        np.array([terms.costs[table][category] for category in prospects.category.tolist()]).reshape(-1, CONDITIONS)
+        np.array([terms.costs[table][category] for category in prospects.category.tolist()]).reshape(
+            -1, CONDITIONS
+        )
         for table in ("refurbishment", "parts", "parts_handling", "accessories", "shipping")
     )
     sets = 0 * sets if missing is None else sets * missing[:, None]

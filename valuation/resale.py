@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from valuation import anchor, encoding, hedonic, spread
+from valuation import anchor, encoding, hedonic
 from valuation.anchor import Anchor
-from valuation.appraisal import OUTCOMES
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.rows import Table
@@ -133,7 +132,10 @@ class ResaleModel:
             rows = np.flatnonzero(unmet == strange)
             if len(rows):
                 scale[rows] = self.spread.at_every_grade(
-                    unmet=strange, devices=self._scaled(devices, rows, strange), centre=centre[rows], doubt=doubt[rows]
+                    unmet=strange,
+                    devices=self._scaled(devices, rows, strange),
+                    centre=centre[rows],
+                    doubt=doubt[rows],
                 )
         ahead = self.location.equation.wander(devices=devices, days=FRESH_DAYS)
         return np.asarray(np.sqrt(scale**2 + (SD**2 * ahead)[:, None]))

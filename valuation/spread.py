@@ -81,7 +81,9 @@ class Spread:
         return self._outcomes(centre.ravel(), scale.ravel(), own.ravel()).reshape(*centre.shape, -1)
 
     def _outcomes(self, centre: Floats, scale: Floats, own: Codes) -> Floats:
-        left = scale[:, None] * self._levels[own]  # as many levels as OUTCOMES: what is told of each takes its place
+        left = (
+            scale[:, None] * self._levels[own]
+        )  # as many levels as OUTCOMES: what is told of each takes its place
         found, middle = np.exp(left), np.exp(centre)
         low, half, high = (found[:, place] for place in LOW_TO_HIGH)
         fsd = (high - low) / (2 * half)

@@ -121,7 +121,9 @@ class Group:
     by row: (rows, knots).
     """
 
-    def __init__(self, terms: Sequence[Term], columns: Columns, codes: Codes, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, terms: Sequence[Term], columns: Columns, codes: Codes, sizes: Mapping[str, int]
+    ) -> None:
         shared = terms[0][0]
         names = (*shared.by, shared.missing) if shared.missing else shared.by
         strides = dict(zip(reversed(names), _products(sizes[name] for name in reversed(names)), strict=False))
@@ -163,12 +165,14 @@ class Stack:
         self.strides = np.array([group.strides for group in groups], dtype=np.int64).reshape(-1, inputs)
         self.cells = np.cumsum([0, *(len(group.table) for group in groups)])[:-1, None]
         self.starts = np.cumsum([0, *(len(group.values) for group in groups)])[:-1]
-        self.table = np.concatenate([group.table + at for group, at in zip(groups, self.starts, strict=True)] or [NONE])
+        self.table = np.concatenate(
+            [group.table + at for group, at in zip(groups, self.starts, strict=True)] or [NONE]
+        )
         self.values = np.concatenate([np.empty((0, width)), *(group.values[:, -width:] for group in groups)])
 
     def rows(self, inputs: Whole) -> Whole:
         """The rows of each device, from its codes (inputs, n): (groups, n)."""
-        return self.table.take(self.strides @ inputs + self.cells)
+        return np.asarray(self.table.take(self.strides @ inputs + self.cells))
 
     def added(self, rows: Whole) -> Floats:
         """What rows (groups, ...) add up to: (..., columns)."""
@@ -181,7 +185,9 @@ class Walks:
     def __init__(self, groups: Sequence[Group], starts: Whole) -> None:
         told = [(place, block, levels) for place, group in enumerate(groups) for block, levels in group.walks]
         self.group = np.array([place for place, _, _ in told], dtype=np.int64)
-        start, step, knots = np.array([(b.start, b.step_days, b.knots) for _, b, _ in told]).reshape(-1, 3).T[:, :, None]
+        start, step, knots = (
+            np.array([(b.start, b.step_days, b.knots) for _, b, _ in told]).reshape(-1, 3).T[:, :, None]
+        )
         self.start, self.step, self.knots = start, step, knots
         sizes = np.cumsum([0, *(levels.size for _, _, levels in told)])[:-1, None]
         self.first = sizes - starts[self.group][:, None] * knots
@@ -219,14 +225,18 @@ class Worksheet:
         self.moved = Stack(moved, len(sizes), self.columns.width - self.columns.doubt)
         self.walks = Walks(still, self.still.starts)
         grades = codes.get(GRADE, {})
-        words = [(grade.name, str(int(grade))) for grade in Grade]  # as the location has them, and as the scales
+        words = [
+            (grade.name, str(int(grade))) for grade in Grade
+        ]  # as the location has them, and as the scales
         self.grades = np.array([max(grades.get(word, -1) for word in either) + 1 for either in words])
 
     def value(self, devices: Encoded) -> Floats:
         """The log price of each device: (n,)."""
         slopes, rows = self._slopes(devices)
         slopes = self.columns.cut(slopes, 0, self.columns.width)
-        return np.asarray(np.einsum("nc,nc->n", slopes, self.columns.heights(devices))) + self._walked(devices, rows)
+        return np.asarray(np.einsum("nc,nc->n", slopes, self.columns.heights(devices))) + self._walked(
+            devices, rows
+        )
 
     def shares(self, devices: Encoded) -> dict[str, Floats]:
         """The same by feature: (n,) each."""
@@ -266,12 +276,14 @@ class Worksheet:
         own = inputs.copy()
         own[grade] = 0
         cells = (self.moved.strides @ own + self.moved.cells)[:, :, None]
-        return self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
+        return np.asarray(
+            self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
+        )
 
     def _inputs(self, devices: Encoded) -> Whole:
         """The codes of each device, from 0 for the unknown, and which numbers are missing: (inputs, n)."""
         told = np.array([devices.codes[name] for name in self.codes], dtype=np.int64)
-        told = told.reshape(-1, devices.rows) + 1
+        told = told.reshape(len(self.codes), devices.rows) + 1
         if not self.missing:
             return told
         return np.concatenate([told, np.isnan([devices.numbers[name] for name in self.missing])])
