@@ -21,6 +21,7 @@ The ladder (a module imports only from a lower rung):
     hedonic
     worksheet
     block
+    few
     encoding  features
     vocabulary
     generations  ledger

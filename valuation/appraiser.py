@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from valuation import comparables, explanation, features, ledger, vocabulary
+from valuation import comparables, explanation, features, few, ledger, vocabulary
 from valuation.appraisal import OUTCOMES, Appraisal, Outlook, Prospects, Value
 from valuation.comparables import Comparable
 from valuation.encoding import Encoded
@@ -144,7 +144,36 @@ class Appraiser:
         of the attributes; a key that is neither raises AppraiserError, a currency without past sales
         CurrencyNotLearnedError.
         """
-        return self.outlook(device=device, market=market, currency=currency, grade=grade, on=on).appraisal
+        self._require(currency, market)
+        table = self._few([(device, on)], market, currency, grade)
+        read = self._encoded(table)
+        ladder = self.model.ladder(devices=read)
+        prospects = _prospects(self.owners, table, ladder, ladder, self.model.location.basis(devices=read))
+        return self._explained(read, prospects, market=market, currency=currency, on=on, grade=grade)
+
+    def _explained(
+        self, read: Encoded, prospects: Prospects, *, market: str, currency: str, on: date, grade: Grade
+    ) -> Appraisal:
+        """The appraisal of the first of some devices."""
+        values, sold = _ladder(prospects.today[0]), int(read.codes[SALES][0])
+        return Appraisal(
+            market=market,
+            currency=currency,
+            category=str(prospects.category[0]),
+            on=on,
+            grade=grade,
+            ladder=values,
+            basis=str(prospects.basis[0]),
+            comparables=sold,
+            effects=explanation.effects(
+                shares=self._shares(read),
+                value=values[grade].p50,
+                centres=self.centres[currency],
+                rest="grade" if sold else "model",
+            ),
+            later=values if prospects.later is prospects.today else _ladder(prospects.later[0]),
+            least=None if prospects.least is None else tuple(prospects.least[0].tolist()),
+        )
 
     def ladders(
         self,
@@ -216,37 +245,20 @@ class Appraiser:
         told = [*variants, like]
         asked = [(each, on + timedelta(days=ahead)) for ahead in (0, days_later) for each in told]
         asked += [(device, on + timedelta(days=ahead)) for ahead in days]
-        table, count = self._few(asked, market, currency, grade), len(told)
+        some, places = few.once(asked)
+        table, count = self._few(some, market, currency, grade), len(told)
         read = self._encoded(table)
-        ladder = self.model.ladder(devices=read)
-        basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
-        every = _prospects(
-            self.owners, _head(table, count), ladder[:count], ladder[count : 2 * count], basis[:count]
-        )
+        ladder, basis = self.model.ladder(devices=read), self.model.location.basis(devices=read)
+        now, later, ahead = places[:count], places[count : 2 * count], places[2 * count :]
+        first = few.some(table, now)
+        every = _prospects(self.owners, first, ladder[now], ladder[later], basis[now])
         usual = every.at(np.full(len(variants), len(variants)))
         prospects = replace(every.at(slice(len(variants))), usual=usual)
-        values = _ladder(ladder[0])
-        appraisal = Appraisal(
-            market=market,
-            currency=currency,
-            category=str(device["category"]),
-            on=on,
-            grade=grade,
-            ladder=values,
-            basis=BASES[basis[0]],
-            comparables=sold,
-            effects=explanation.effects(
-                shares=self._shares(read),
-                value=values[grade].p50,
-                centres=self.centres[currency],
-                rest="grade" if sold else "model",
-            ),
-            later=_ladder(prospects.later[0]),
-            least=None if prospects.least is None else tuple(prospects.least[0].tolist()),
+        return Outlook(
+            appraisal=self._explained(read, prospects, market=market, currency=currency, on=on, grade=grade),
+            prospects=prospects,
+            forecast={day: _value(one, grade) for day, one in zip(days, ladder[ahead], strict=True)},
         )
-        ahead = ladder[len(asked) - len(days) :]
-        forecast = {day: _ladder(one)[grade] for day, one in zip(days, ahead, strict=True)}
-        return Outlook(appraisal=appraisal, prospects=prospects, forecast=forecast)
 
     def comparables(
         self, *, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
@@ -285,7 +297,7 @@ class Appraiser:
         place = {"market": market, "currency": currency, "grade": grade.name}
         told = [{**self._untold, **device, **place, "on": on} for device, on in asked]
         completed = [vocabulary.complete_one(device=each, known=self._facts) for each in told]
-        return features.few(devices=completed, attributes=self.attributes)
+        return few.features_of(devices=completed, attributes=self.attributes)
 
     @cached_property
     def _untold(self) -> dict[str, None]:
@@ -293,13 +305,13 @@ class Appraiser:
         return dict.fromkeys([*(column.name for column in ledger.DEVICES.columns), *self.attributes])
 
 
-def _head(table: Mapping[str, list[Any]], rows: int) -> dict[str, list[Any]]:
-    return {name: told[:rows] for name, told in table.items()}
-
-
 def _ladder(outcomes: Floats) -> dict[Grade, Value]:
     """The ladder of one device (grades, OUTCOMES) in words."""
-    return {grade: Value(**dict(zip(OUTCOMES, outcomes[grade].tolist(), strict=True))) for grade in Grade}
+    return {grade: _value(outcomes, grade) for grade in Grade}
+
+
+def _value(outcomes: Floats, grade: Grade) -> Value:
+    return Value(**dict(zip(OUTCOMES, outcomes[grade].tolist(), strict=True)))
 
 
 def _later(devices: pl.DataFrame, days: Whole) -> pl.DataFrame:

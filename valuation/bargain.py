@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -19,7 +20,9 @@ CHUNK = 1_024  # rows at once: small enough for a processor's cache
 TRIED = 24  # offers between the lowest and the highest, then between the neighbours of the best
 NARROWINGS = 2
 NARROW = 8
+AROUND = np.linspace(-1, 1, NARROW)
 FITS = 2  # of a parabola through the best offer and two near to it
+NOTHING = 1e-300  # of a major unit
 NEAR = 0.2  # of the last step
 
 
@@ -59,15 +62,20 @@ class Bargain(Rows):
 
     def takes(self, offer: Floats) -> Floats:
         """The chance that the owner of each thing that may be found takes an offer (n, k): (n, 6, k)."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(ndtr((np.log(offer)[:, None, :] - self.reserve[:, :, None]) / self.spread))
+        return self._chance(_log(offer), self.reserve)
 
     def keeps(self, offer: Floats) -> Floats:
         """The chance that he takes it, and what is left of it after inspection too: (n, 6, k)."""
+        return self._chance(_log(offer), self._kept_from)
+
+    def _chance(self, log: Floats, least: Floats) -> Floats:
+        return np.asarray(ndtr((log[:, None, :] - least[:, :, None]) / self.spread))
+
+    @cached_property
+    def _kept_from(self) -> Floats:
+        """The log of the least offer of which he takes what inspection leaves: (n, 6)."""
         least = self.reserve - np.log(self.cut) - self.hassle
-        least = np.where(self.cut < 1, np.maximum(least, self.reserve), self.reserve)
-        with np.errstate(divide="ignore"):
-            return np.asarray(ndtr((np.log(offer)[:, None, :] - least[:, :, None]) / self.spread))
+        return np.where(self.cut < 1, np.maximum(least, self.reserve), self.reserve)
 
     def accepted(self, offer: Floats) -> Floats:
         """P(accept | offer) of each quote: (n,)."""
@@ -79,7 +87,8 @@ class Bargain(Rows):
 
     def margins(self, offers: Floats) -> Floats:
         """The expected margin of making each of k offers (n, k): (n, k)."""
-        takes, keeps = self.takes(offers), self.keeps(offers)
+        log = _log(offers)
+        takes, keeps = self._chance(log, self.reserve), self._chance(log, self._kept_from)
         earned = self.proceeds.earned(offers[:, None, :] * self.cut[:, :, None])
         left = keeps * earned - (takes - keeps) * self.back[:, None, None]
         return np.asarray((self.chance[:, :, None] * left).sum(axis=1))
@@ -98,12 +107,17 @@ class Bargain(Rows):
             return np.concatenate(list(found))
 
 
+def _log(offer: Floats) -> Floats:
+    """The log of an offer; nobody takes one of 0."""
+    return np.asarray(np.log(np.maximum(offer, NOTHING)))
+
+
 def _best(part: Bargain, low: Floats, high: Floats, tried: int) -> Floats:
     """The same, from and to logs."""
     step, middle = (high - low) / (tried - 1), (low + high) / 2
     middle = _top(part, low[:, None] + step[:, None] * np.arange(tried))
     for _ in range(NARROWINGS):
-        around = step[:, None] * np.linspace(-1, 1, NARROW)
+        around = step[:, None] * AROUND
         middle = _top(part, np.clip(middle[:, None] + around, low[:, None], high[:, None]))
         step = 2 * step / (NARROW - 1)
     for _ in range(FITS):

@@ -86,12 +86,10 @@ def _few(table: Mapping[str, Sequence[Any]], members: Mapping[str, Mapping[str, 
     )
 
 
-def coded(*, values: pl.Series | Sequence[str | None], members: Mapping[str, int]) -> Codes:
+def coded(*, values: pl.Series | Sequence[Any], members: Mapping[str, int]) -> Codes:
     """Tell the code of each word, UNKNOWN where it has none: (n,)."""
     if not isinstance(values, pl.Series):
-        return np.array(
-            [UNKNOWN if word is None else members.get(word, UNKNOWN) for word in values], dtype=np.int64
-        )
+        return np.array([members.get(word, UNKNOWN) for word in values], dtype=np.int64)
     if not members:
         return np.full(len(values), UNKNOWN, dtype=np.int64)
     return (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Literal
 
 import polars as pl
 
-from valuation import catalogue, ledger, told, vocabulary
+from valuation import catalogue, told
 from valuation.grades import Grade
 from valuation.ledger import Attribute
 
@@ -24,15 +24,14 @@ _LOG_2 = math.log(2)
 class Feature:
     """One thing about a device that moves its price.
 
-    `expr` is what it is of a table of devices; `one` the same of one device, as vocabulary.complete_one tells it: it
-    may be left out, and makes an answer faster. `direction` is how the log price may move as a number rises: `+`, `-`
-    or `none`; it binds the equation and the trees alike. `knots` are where the equation may change its slope.
-    `spread` is the prior standard deviation of an effect in log price: per unit for a number with knots, per standard
-    deviation for one without, per member for a category, of which 0 leaves no effect. `varies_by` names categories
-    whose members each have slopes of their own, segment by segment, and the spread of these around the common ones;
-    `tilts_by` the same, with one slope for the whole line. `wears_with` is a number that tells what is usual where
-    this one is not told; `trees` whether the trees of the anchor see it; `needs_days` of sales are needed to tell it
-    from what else time does.
+    `expr` is what it is of a table of devices; `one` the same of one device, as vocabulary.complete_one tells it: with it
+    an answer is faster. `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it binds the
+    equation and the trees alike. `knots` are where the equation may change its slope. `spread` is the prior standard
+    deviation of an effect in log price: per unit for a number with knots, per standard deviation for one without, per
+    member for a category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of
+    their own, segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope
+    for the whole line. `wears_with` is a number that tells what is usual where this one is not told; `trees` whether
+    the trees of the anchor see it; `needs_days` of sales are needed to tell it from what else time does.
     """
 
     name: str
@@ -294,23 +293,3 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
     )
     return features.with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
-def few(
-    *, devices: Sequence[told.Device], attributes: Mapping[str, Attribute]
-) -> dict[str, list[float | str | None]]:
-    """The same of a few devices, as lists: a table of one row costs as much as one of a thousand.
-
-    `devices` are as vocabulary.complete_one tells them; a number that cannot be is NaN here.
-    """
-    listed = declared(attributes=attributes)
-    if any(feature.one is None for feature in listed):
-        return table(devices=_tabled(devices, attributes), attributes=attributes).to_dict(as_series=False)
-    columns = {f.name: [f.one(device) for device in devices] for f in listed if f.one is not None}
-    return {**columns, "day": [told.day(device) for device in devices]}
-
-
-def _tabled(devices: Sequence[told.Device], attributes: Mapping[str, Attribute]) -> pl.DataFrame:
-    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
-    schema |= {attribute.name: ledger.DTYPES[attribute.kind] for attribute in attributes.values()}
-    return pl.DataFrame(devices, schema={**schema, **vocabulary.ADDED}, orient="row")

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 TAKES_FROM, TAKES_UNTIL = -14, 91  # days from its launch, between which a newer generation takes its buyers
 NEXT_AFTER = 120  # days after its own launch: what comes sooner is a sibling, or the same day told otherwise
+NAMES = ("brand_key", "model_key")
 _EPOCH = date(1970, 1, 1)
 _NUMBERS = r"\([^)]*\)|[0-9]+(st|nd|rd|th|g)?|\bgen\b"
 _LINE = catalogue.key_expr(
@@ -51,11 +52,11 @@ class Generations:
 
     def newer(self, devices: pl.DataFrame) -> pl.Series:
         """How many newer generations each device has on its day `on`, null where its launch is not known: (n,)."""
-        told = devices.select(
-            place=_LINE.replace_strict(self.places, default=len(self.places), return_dtype=pl.Int64),
-            own=_day(pl.col("launched_on")),
-            on=_day(pl.col("on")),
-        )
+        of_line = _LINE.replace_strict(self.places, default=len(self.places), return_dtype=pl.Int64)
+        names = devices.select(NAMES).unique().with_columns(place=of_line)
+        told = devices.select(*NAMES, own=_day(pl.col("launched_on")), on=_day(pl.col("on")))
+        told = told.join(names, on=NAMES, how="left", nulls_equal=True, maintain_order="left")
+        told = told.select("place", "own", "on")
         place, own, on = (told[name].to_numpy() for name in told.columns)
         count = _count(self.days[place], own[:, None], on[:, None])
         return pl.Series(count).set(told["own"].is_null(), None)

@@ -9,9 +9,10 @@ coefficient is pooled towards zero (a random effect), so a member with few sales
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from valuation import encoding
 from valuation.block import Block, members
 from valuation.encoding import Encoded
 from valuation.rows import Table
-from valuation.worksheet import Worksheet
+from valuation.worksheet import RANK, RANKS, Worksheet
 
 Floats = NDArray[np.float64]
 
@@ -61,9 +62,14 @@ class Hedonic:
         found = [self._sheet.shares(part) for part in devices.parts()]
         return {name: np.concatenate([shares[name] for shares in found]) for name in found[0]}
 
-    def at_every_grade(self, *, devices: Encoded) -> tuple[Floats, Floats]:
-        """The value of each row at every grade, in log price, and its doubt there: (n, grades) each."""
-        return self._sheet.at_every_grade(devices)
+    def at_every_grade(
+        self, *, devices: Encoded, numbers: Mapping[str, Floats] = MappingProxyType({RANK: RANKS})
+    ) -> tuple[Floats, Floats]:
+        """The value of each row at every grade, in log price, and its doubt there: (n, grades) each.
+
+        `numbers` are those that differ from grade to grade (n, grades): see worksheet.BY_GRADE.
+        """
+        return self._sheet.at_every_grade(devices, numbers)
 
     def touched(self, *, names: Container[str]) -> frozenset[str]:
         """The features that say something else where one of these columns is another."""

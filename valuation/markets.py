@@ -13,15 +13,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from valuation import catalogue, dated, money, questions
 from valuation.catalogue import CATEGORIES
 from valuation.dated import Dated, OpenTable, TermsError
 from valuation.grades import Condition, Grade
 from valuation.money import Money
+from valuation.rows import Floats
 
 TERMS = Path(__file__).parent / "terms"
 DAYS_PER_YEAR = 365.25
@@ -158,7 +161,28 @@ class Terms:
         """The share of the resale price lost while a device of this category waits for its buyer."""
         return self.holding_share_per_day * self.days_to_sell[category]
 
-    @property
+    @cached_property
+    def costs(self) -> Mapping[str, Mapping[str, Floats]]:
+        """What a device costs in each Condition, in major units, by table and category: (6,)."""
+        tables = {"refurbishment": self.refurbishment, "parts": self.parts}
+        alike = {
+            "parts_handling": self.parts_handling,
+            "accessories": self.accessories,
+            "shipping": self.shipping,
+        }
+        tables |= {
+            name: {category: dict.fromkeys(Condition, amount) for category, amount in table.items()}
+            for name, table in alike.items()
+        }
+        return {
+            name: {
+                c: np.array([float(costs[condition].amount) for condition in Condition])
+                for c, costs in table.items()
+            }
+            for name, table in tables.items()
+        }
+
+    @cached_property
     def price_lock_share(self) -> Decimal:
         """What it costs that a price is kept: a put at the money over the validity, as a share of the resale price, for
         those who use it.

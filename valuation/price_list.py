@@ -76,7 +76,7 @@ def draw_up(
         sought, bargain = sold.payable(float(terms.margin_share)), None
     else:
         bargain = _bargain(prospects, least, sold, terms, owners)
-        sought = highest * _share(prospects.usual or prospects, sell, terms, owners)
+        sought = highest * _share(_once(prospects.usual or prospects), sell, terms, owners)
     rising = np.maximum.accumulate(sought[:, ::-1], axis=1)[:, ::-1]
     return PriceList(
         policy=COST_PLUS if bargain is None else BY_MARGIN,
@@ -91,7 +91,7 @@ def _bargain(prospects: Prospects, least: Floats, sold: Proceeds, terms: Terms, 
     """The bargain of each device in each declared condition: (n x 6,), those of one device together."""
     inspection, count = owners.inspection, len(prospects)
     device = np.repeat(np.arange(count), CONDITIONS)
-    shipping = [float(terms.shipping[category].amount) for category in prospects.category]
+    shipping = [terms.costs["shipping"][category][0] for category in prospects.category.tolist()]
     return Bargain(
         chance=inspection.by_declared(categories=prospects.category.tolist()).reshape(-1, CONDITIONS),
         reserve=np.log(least)[device],
@@ -101,6 +101,13 @@ def _bargain(prospects: Prospects, least: Floats, sold: Proceeds, terms: Terms, 
         spread=owners.acceptance.spread,
         hassle=inspection.hassle,
     )
+
+
+def _once(prospects: Prospects) -> Prospects:
+    """One row where all are the same, as those of the usual device of one model are."""
+    told = (prospects.today, prospects.later, prospects.category, prospects.least)
+    alike = all((rows == rows[:1]).all() for rows in told if rows is not None)
+    return prospects.at(slice(0, 1)) if alike else prospects
 
 
 def _share(prospects: Prospects, sell: Callable[..., Proceeds], terms: Terms, owners: Owners) -> Floats:
@@ -117,7 +124,7 @@ def _share(prospects: Prospects, sell: Callable[..., Proceeds], terms: Terms, ow
     high = highest.ravel()
     pays = np.flatnonzero(high > 0)
     low = np.clip(lowest.ravel(), FARTHEST * high, high)
-    found, part = np.zeros(len(high)), bargain.at(pays)
+    found, part = np.zeros(len(high)), bargain if len(pays) == len(high) else bargain.at(pays)
     offers = part.best(low=low[pays], high=high[pays])
     found[pays] = np.where(part.margin(offers) > 0, offers / high[pays], 0.0)
     return found.reshape(highest.shape)

@@ -11,10 +11,9 @@ normal scheme: the tax paid on B is deducted, also from a loss, and there is no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -23,14 +22,28 @@ from valuation.appraisal import OUTCOMES, QUANTILES, Prospects
 from valuation.controls import CALM, Controls
 from valuation.grades import Condition, Grade
 from valuation.markets import Terms
-from valuation.money import Money
 from valuation.rows import Floats, Mask, Rows, Whole
 
 MEAN, LOW = OUTCOMES.index("mean"), OUTCOMES.index("p10")
 _BOUNDS = np.array([0.0, *(np.array(QUANTILES[1:]) + np.array(QUANTILES[:-1])) / 2, 1.0])
 WEIGHTS = np.diff(_BOUNDS)  # of the quantiles, each standing for the prices that are nearest to it
+CONDITIONS = len(Condition)
 SOLD_AS = np.array([grades.sold_as(condition) for condition in Condition], dtype=np.int64)
-TURNS = 30  # of the fixed point of payable: each leaves at most a quarter of the error
+
+BOTH_WAYS = np.concatenate([SOLD_AS, np.full_like(SOLD_AS, Grade.PARTS)])
+DEDUCTIONS = (
+    "COMMISSION",
+    "REFURBISHMENT",
+    "PARTS",
+    "ACCESSORIES",
+    "SHIPPING",
+    "RETURNS",
+    "WARRANTY",
+    "HOLDING",
+    "PRICE_LOCK",
+    "PAYMENT",
+    "UNCERTAINTY",
+)
 
 
 class Seller(StrEnum):
@@ -45,22 +58,27 @@ class Proceeds(Rows):
     """Devices (n,) in each condition (n, 6), amounts in major units; a bargain.Proceeds.
 
     `grade` at which each is sold, `resale`, the mean price today, `price`, that on the day when it will be sold, and
-    `points`, its quantiles; `deductions` from the resale price besides tax, by the code of their line, in order. `vat`
-    is the tax on a margin, as a share of it; `refunded` where a loss gives it back.
+    `points`, its quantiles; `taken` are the DEDUCTIONS from the resale price besides tax (n, 6, DEDUCTIONS). `vat` is
+    the tax on a margin, as a share of it; `refunded` where a loss gives it back.
     """
 
     grade: Whole
     resale: Floats
     price: Floats
     points: Floats
-    deductions: dict[str, Floats]
+    taken: Floats
     vat: float
     refunded: bool
 
     @cached_property
     def net(self) -> Floats:
         """What is left before tax and what is paid: (n, 6)."""
-        return np.asarray(self.resale - sum(self.deductions.values()))
+        return np.asarray(self.resale - self.taken.sum(axis=2))
+
+    @property
+    def deductions(self) -> dict[str, Floats]:
+        """What is taken, by the code of its line, in order: (n, 6) each."""
+        return {code: self.taken[:, :, place] for place, code in enumerate(DEDUCTIONS)}
 
     def tax(self, paid: Floats) -> Floats:
         """The mean tax where so much was paid: (n, 6, k)."""
@@ -74,20 +92,33 @@ class Proceeds(Rows):
         """What can be paid such that this share of the price is left in the mean: (n, 6), below zero where nothing."""
         most = self.net - margin_share * self.price - self.vat * self.price
         paid = most / (1 - self.vat)
-        if self.vat == 0 or (paid <= self.points[..., 0]).all():
+        if self.refunded or self.vat == 0 or (paid <= self.points[..., 0]).all():
             return np.asarray(paid)
-        for _ in range(TURNS):
-            paid = (most - self.vat * self._put(paid[:, :, None])[:, :, 0]) / (1 - self.vat)
-        return np.asarray(paid)
+        return self._solved(most)
+
+    def _solved(self, most: Floats) -> Floats:
+        """The amount paid of which, with the tax that a loss does not give back, so much is the sum: (n, 6).
+
+        The put rises in straight lines between the points, so the line that holds it is sought.
+        """
+        order = self.points.argsort(axis=2)
+        points = np.take_along_axis(self.points, order, axis=2)
+        weights = WEIGHTS[order].cumsum(axis=2)
+        below = (WEIGHTS[order] * points).cumsum(axis=2)
+        sums = (1 - self.vat) * points + self.vat * (weights * points - below)
+        passed = (sums < most[:, :, None]).sum(axis=2)[:, :, None]
+        weight, mass = (
+            np.where(passed > 0, np.take_along_axis(total, np.maximum(passed - 1, 0), axis=2), 0.0)[:, :, 0]
+            for total in (weights, below)
+        )
+        return np.asarray((most + self.vat * mass) / (1 - self.vat + self.vat * weight))
 
     def _put(self, paid: Floats) -> Floats:
         """The mean of how far the price stays below what was paid, nothing where a loss is refunded: (n, 6, k)."""
         if self.refunded or self.vat == 0 or (paid <= self.points[..., :1]).all():
             return np.zeros_like(paid)
-        short = np.zeros(np.broadcast_shapes(paid.shape, (*self.price.shape, 1)))
-        for weight, point in zip(WEIGHTS, np.moveaxis(self.points, 2, 0), strict=True):
-            short += weight * np.maximum(paid - point[:, :, None], 0)
-        return short
+        short = paid[..., None] - self.points[:, :, None, :]
+        return np.asarray(np.maximum(short, 0, out=short) @ WEIGHTS)
 
 
 def of(
@@ -106,85 +137,81 @@ def of(
     against a device; others only what is unusual of that. For a device to be refurbished, accessories that are
     `missing` (n,) are bought.
     """
-    work, spare, handling = (
-        _by_condition(table, prospects.category.tolist())
-        for table in (terms.refurbishment, terms.parts, _alike(terms.parts_handling))
+    work, spare, handling, sets, shipping = (
+        np.array([terms.costs[table][category] for category in prospects.category.tolist()]).reshape(
+            -1, CONDITIONS
+        )
+        for table in ("refurbishment", "parts", "parts_handling", "accessories", "shipping")
     )
-    way = partial(
-        _way,
+    sets = 0 * sets if missing is None else sets * missing[:, None]
+    both = _both_ways(
         prospects=prospects,
+        work=np.concatenate([work, handling], axis=1),
+        spare=np.concatenate([spare, 0 * spare], axis=1),
+        sets=np.concatenate([sets, 0 * sets], axis=1),
+        shipping=np.concatenate([shipping, shipping], axis=1),
         terms=terms,
         controls=controls,
         refunded=seller == Seller.BUSINESS,
         usual=0.0 if cautious else float(terms.usual_uncertainty),
     )
-    sets = _by_condition(_alike(terms.accessories), prospects.category.tolist())
-    sets = 0 * sets if missing is None else sets * missing[:, None]
-    refurbished = way(grade=SOLD_AS, work=work, spare=spare, sets=sets)
-    for_parts = way(grade=np.full_like(SOLD_AS, Grade.PARTS), work=handling, spare=0 * spare, sets=0 * sets)
-    margin = float(terms.margin_share if cautious else terms.least_margin_share)
-    chosen = for_parts.payable(margin) > refurbished.payable(margin)
-    return _either(chosen, for_parts, refurbished)
+    paid = both.payable(float(terms.margin_share if cautious else terms.least_margin_share))
+    return _either(paid[:, CONDITIONS:] > paid[:, :CONDITIONS], both)
 
 
-def _way(
+def _both_ways(
     *,
-    grade: Whole,
+    prospects: Prospects,
     work: Floats,
     spare: Floats,
     sets: Floats,
-    prospects: Prospects,
+    shipping: Floats,
     terms: Terms,
     controls: Controls,
     refunded: bool,
     usual: float,
 ) -> Proceeds:
-    today, later = prospects.today[:, grade], np.minimum(prospects.later, prospects.today)[:, grade]
+    """What devices bring in each condition refurbished, and then in each for parts: (n, 12) instead of (n, 6)."""
+    today, later = prospects.today[:, BOTH_WAYS], np.minimum(prospects.later, prospects.today)[:, BOTH_WAYS]
     resale, price = today[..., MEAN], later[..., MEAN]
+    days = np.array([terms.days_until_sold(name) for name in prospects.category.tolist()], dtype=np.float64)
     unsure = float(terms.uncertainty_share) * ((1 - usual) * price - later[..., LOW]).clip(0)
-    days = np.array([terms.days_until_sold(name) for name in prospects.category])
-    capital = float(terms.capital_share_per_day) * days[:, None]
     deductions = {
         "COMMISSION": float(terms.commission_share) * price,
         "REFURBISHMENT": work,
         "PARTS": spare,
         "ACCESSORIES": sets,
-        "SHIPPING": _by_condition(_alike(terms.shipping), prospects.category.tolist()),
+        "SHIPPING": shipping,
         "RETURNS": float(terms.returns_share) * price,
         "WARRANTY": float(terms.warranty_share) * price,
-        "HOLDING": resale - price + capital * price,
+        "HOLDING": resale - price + float(terms.capital_share_per_day) * days[:, None] * price,
         "PRICE_LOCK": float(terms.price_lock_share) * price,
-        "PAYMENT": np.full_like(resale, float(terms.payment_fee.amount)),
+        "PAYMENT": float(terms.payment_fee.amount),
         "UNCERTAINTY": unsure + controls.reserve_share * price,
     }
+    taken = np.empty((*resale.shape, len(DEDUCTIONS)))
+    for place, code in enumerate(DEDUCTIONS):
+        taken[..., place] = deductions[code]
     return Proceeds(
-        grade=np.broadcast_to(grade, resale.shape),
+        grade=np.broadcast_to(BOTH_WAYS, resale.shape),
         resale=resale,
         price=price,
         points=later[..., : len(QUANTILES)],
-        deductions=deductions,
+        taken=taken,
         vat=float(terms.vat_rate / (1 + terms.vat_rate)),
         refunded=refunded,
     )
 
 
-def _either(first: Mask, one: Proceeds, other: Proceeds) -> Proceeds:
-    """Of one where `first` (n, 6), else of the other."""
+def _either(for_parts: Mask, both: Proceeds) -> Proceeds:
+    """For parts where that is chosen (n, 6), else refurbished."""
+    first, other = slice(None, CONDITIONS), slice(CONDITIONS, None)
+    each = for_parts[:, :, None]
     return replace(
-        other,
-        grade=np.where(first, one.grade, other.grade),
-        resale=np.where(first, one.resale, other.resale),
-        price=np.where(first, one.price, other.price),
-        points=np.where(first[:, :, None], one.points, other.points),
-        deductions={code: np.where(first, one.deductions[code], of) for code, of in other.deductions.items()},
+        both,
+        grade=np.where(for_parts, both.grade[:, other], both.grade[:, first]),
+        resale=np.where(for_parts, both.resale[:, other], both.resale[:, first]),
+        price=np.where(for_parts, both.price[:, other], both.price[:, first]),
+        points=np.where(each, both.points[:, other], both.points[:, first]),
+        taken=np.where(each, both.taken[:, other], both.taken[:, first]),
     )
-
-
-def _alike(table: Mapping[str, Money]) -> dict[str, dict[Condition, Money]]:
-    return {category: dict.fromkeys(Condition, amount) for category, amount in table.items()}
-
-
-def _by_condition(table: Mapping[str, Mapping[Condition, Money]], categories: Sequence[str]) -> Floats:
-    """The amounts by device and condition, major units: (n, 6)."""
-    rows = {c: [float(table[c][condition].amount) for condition in Condition] for c in set(categories)}
-    return np.array([rows[category] for category in categories]).reshape(-1, len(Condition))

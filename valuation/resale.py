@@ -14,13 +14,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from valuation import anchor, encoding, hedonic, spread
+from valuation import anchor, encoding, hedonic
 from valuation.anchor import Anchor
 from valuation.encoding import Encoded
 from valuation.features import Feature
-from valuation.grades import Grade
 from valuation.rows import Table
 from valuation.spread import KIND, PLACES, SALES, SD, STRANGE, STRANGERS, UNMET, Spread
+from valuation.worksheet import GRADE
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -28,7 +28,6 @@ Codes = NDArray[np.int64]
 BASES = ("model", "family", "brand", "category")
 FRESH_DAYS = 28  # after the last sale known: so far ahead the spread was rehearsed
 ALIKE = ("category", "channel", "currency")  # whose members the scale tells apart
-GRADES = len(Grade)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,32 +129,27 @@ class ResaleModel:
         unmet = devices.codes[STRANGE] >= UNMET
         scale = np.empty_like(centre)
         for strange in (False, True):
-            rows = unmet == strange
-            if rows.any():
-                codes = {name: devices.codes[name][rows] for name in (SALES, STRANGE, *self._alike)}
-                numbers = {"launch_price_log": devices.numbers["launch_price_log"][rows]}
-                some = Encoded(rows=int(rows.sum()), numbers=numbers, codes=codes)
-                inputs = self._spread_inputs(some, centre[rows], doubt[rows], self._scale_codes[strange])
-                scale[rows] = self.spread.predict(unmet=strange, devices=inputs).reshape(-1, GRADES)
+            rows = np.flatnonzero(unmet == strange)
+            if len(rows):
+                scale[rows] = self.spread.at_every_grade(
+                    unmet=strange,
+                    devices=self._scaled(devices, rows, strange),
+                    centre=centre[rows],
+                    doubt=doubt[rows],
+                )
         ahead = self.location.equation.wander(devices=devices, days=FRESH_DAYS)
         return np.asarray(np.sqrt(scale**2 + (SD**2 * ahead)[:, None]))
 
-    def _spread_inputs(
-        self, devices: Encoded, centre: Floats, doubt: Floats, codes: Mapping[str, Codes]
-    ) -> Encoded:
-        """What the scale depends on, as spread_table writes it: each device at every grade, one after the other."""
+    def _scaled(self, devices: Encoded, rows: Codes, strange: bool) -> Encoded:
+        """What the scale of some devices depends on, but for the grade, as spread_table writes it."""
+        codes = {name: codes[devices.codes[name][rows]] for name, codes in self._scale_codes[strange].items()}
         return Encoded(
-            rows=centre.size,
+            rows=len(rows),
             numbers={
-                spread.VALUE: centre.ravel(),
-                "launch_price_log": devices.numbers["launch_price_log"].repeat(GRADES),
-                "doubt_log": spread.doubt_log(doubt.ravel()),
-                "sales_log": np.log1p(devices.codes[SALES]).repeat(GRADES),
+                "launch_price_log": devices.numbers["launch_price_log"][rows],
+                "sales_log": np.log1p(devices.codes[SALES][rows]),
             },
-            codes={
-                "grade": np.tile(codes["grade"], devices.rows),
-                **{name: codes[name][devices.codes[name]].repeat(GRADES) for name in (STRANGE, *self._alike)},
-            },
+            codes={**codes, GRADE: np.full(len(rows), encoding.UNKNOWN)},
         )
 
     @cached_property
@@ -164,10 +158,9 @@ class ResaleModel:
 
     @cached_property
     def _scale_codes(self) -> tuple[dict[str, Codes], ...]:
-        """The codes that each scale has: by grade, by place in STRANGERS, by the code of the equation for a word."""
+        """The codes that each scale has: by place in STRANGERS, by the code of the equation for a word."""
         known = self.location.equation.members
         words = {
-            "grade": [str(int(grade)) for grade in Grade],
             STRANGE: STRANGERS,
             **{name: [*known[name], ""] for name in self._alike},
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +34,7 @@ class Rows:
 def _each(parts: Sequence[Any], made: Callable[[list[Any]], Any]) -> Any:
     """The first part, with everything that has rows made of what all parts have in its place."""
     values = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
-    return replace(parts[0], **{name: _made(of, made) for name, of in values.items()})
+    return type(parts[0])(**{name: _made(of, made) for name, of in values.items()})
 
 
 def _made(of: list[Any], made: Callable[[list[Any]], Any]) -> Any:

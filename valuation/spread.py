@@ -53,6 +53,12 @@ class Spread:
         """Tell the scale of each row, in log price, as of models that were met or not: (n,)."""
         return np.asarray(np.exp(self.scales[unmet].predict(devices=devices))).clip(max=self._most[unmet])
 
+    def at_every_grade(self, *, unmet: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
+        """The same of devices at every grade, by their locations and doubts there: (n, grades) all."""
+        numbers = {VALUE: centre, "doubt_log": doubt_log(doubt)}
+        said, _ = self.scales[unmet].at_every_grade(devices=devices, numbers=numbers)
+        return np.exp(said).clip(max=self._most[unmet])
+
     @cached_property
     def _most(self) -> tuple[float, ...]:
         """The scales above which a higher location could come with a lower quantile, as a scale falls with it."""
@@ -75,11 +81,16 @@ class Spread:
         return self._outcomes(centre.ravel(), scale.ravel(), own.ravel()).reshape(*centre.shape, -1)
 
     def _outcomes(self, centre: Floats, scale: Floats, own: Codes) -> Floats:
-        left = scale[:, None] * self._levels[own]
-        prices = np.exp(centre[:, None] + left[:, : len(QUANTILES)])
-        low, middle, high = np.exp(left[:, LOW_TO_HIGH]).T
-        mean = np.exp(centre) * self._mean(own, scale)
-        return np.column_stack([prices, mean, (high - low) / (2 * middle)])
+        left = (
+            scale[:, None] * self._levels[own]
+        )  # as many levels as OUTCOMES: what is told of each takes its place
+        found, middle = np.exp(left), np.exp(centre)
+        low, half, high = (found[:, place] for place in LOW_TO_HIGH)
+        fsd = (high - low) / (2 * half)
+        found[:, : len(QUANTILES)] *= middle[:, None]
+        found[:, len(QUANTILES)] = middle * self._mean(own, scale)
+        found[:, len(QUANTILES) + 1] = fsd
+        return found
 
     def _mean(self, group: Codes, scale: Floats) -> Floats:
         """The mean of e to the residual, read off a table by group and scale: (n,)."""

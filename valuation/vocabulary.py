@@ -146,11 +146,17 @@ def complete(*, devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
 
 
 def _with_launch(devices: pl.DataFrame, known: Facts) -> pl.DataFrame:
-    keyed = devices.with_columns(_KEYS)
+    keyed = _keyed(devices)
     for column, lookup in (("launched_on", known.days), ("launch_price", known.prices)):
         if keyed[column].null_count():
             keyed = keyed.with_columns(pl.coalesce(column, lookup.of(keyed)).alias(column))
     return keyed
+
+
+def _keyed(devices: pl.DataFrame) -> pl.DataFrame:
+    """The devices with the names as they are compared; each is read once, as many devices have it."""
+    names = devices.select("brand", "model").unique().with_columns(_KEYS)
+    return devices.join(names, on=("brand", "model"), how="left", nulls_equal=True, maintain_order="left")
 
 
 def complete_one(*, device: Mapping[str, Any], known: Facts) -> dict[str, Any]:

@@ -25,13 +25,16 @@ Term = tuple[Block, Floats]
 Part = tuple[str, str]  # the number of a line, or else the feature of a level
 
 GRADE, RANK = "grade", "grade_rank"  # what is told of the grade, as a category and as a number
-RANKS = np.array([float(grade) for grade in Grade])
+# Numbers that differ from grade to grade: RANK itself, and of the scales (see Spread) the value and its doubt.
+BY_GRADE = (RANK, "value_log", "doubt_log")
+RANKS = np.array([[float(grade) for grade in Grade]])
 DOUBT: Part = ("", "")
 NONE = np.empty(0, dtype=np.int64)
 
 
 class Columns:
-    """The columns of a sheet: what no grade touches, the doubt, what a grade touches, and last what RANK does.
+    """The columns of a sheet: what no grade touches, the doubt, those of which a grade moves the slope, and
+    last those along numbers BY_GRADE.
 
     Each has a height: how far `number`, the place of a line, is on its way from `low` to `high`, in steps of `unit`;
     of a level always 1, of the doubt 0.
@@ -54,6 +57,7 @@ class Columns:
         self.least, self.most = np.where(sign > 0, 0.0, -np.inf), np.where(sign < 0, 0.0, np.inf)
         self.doubt = int(self.of[DOUBT].start)
         self.rising = int(self.starts[sum(found < 2 for found in touch.values())])
+        self.varying = [line for line in self.lines if line.number in BY_GRADE]
 
     @property
     def width(self) -> int:
@@ -61,23 +65,28 @@ class Columns:
         return len(self.low)
 
     def heights(self, devices: Encoded) -> Floats:
-        """The heights of each device: (n, width)."""
-        told = np.array([*(devices.numbers[line.number] for line in self.lines), np.ones(devices.rows)])
+        """The heights of each device: (n, width); of no use where a number is told by grade only."""
+        ones = np.ones(devices.rows)
+        told = np.array([*(devices.numbers.get(line.number, ones) for line in self.lines), ones])
         untold = np.isnan(told)
         if untold.any():
             for place in np.flatnonzero(untold.any(axis=1)):
                 told[place] = self.lines[place].told(devices)
         return self._along(told.T.take(self.number, axis=1))
 
-    def steps(self) -> Floats:
-        """The heights of the columns of RANK at every grade: (grades, columns)."""
-        return self._along(np.repeat(RANKS[:, None], self.width, axis=1))[:, self.rising :]
+    def varying_heights(self, numbers: Mapping[str, Floats]) -> Floats:
+        """The heights of the last columns, of numbers BY_GRADE (n, grades) each: (n, grades, columns)."""
+        told = np.empty((*next(iter(numbers.values())).shape, len(self.varying)))
+        for place, line in enumerate(self.varying):
+            told[:, :, place] = np.where(np.isnan(numbers[line.number]), line.fill, numbers[line.number])
+        places = self.number[self.rising :] - (len(self.lines) - len(self.varying))
+        return self._along(told.take(places, axis=2), self.rising)
 
-    def _along(self, told: Floats) -> Floats:
-        np.maximum(told, self.low, out=told)
-        np.minimum(told, self.high, out=told)
-        told -= self.low
-        told /= self.unit
+    def _along(self, told: Floats, first: int = 0) -> Floats:
+        np.maximum(told, self.low[first:], out=told)
+        np.minimum(told, self.high[first:], out=told)
+        told -= self.low[first:]
+        told /= self.unit[first:]
         return told
 
     def cut(self, slopes: Floats, first: int, last: int) -> Floats:
@@ -93,7 +102,7 @@ def part_of(block: Block) -> Part:
 
 def _touch(blocks: Sequence[Block]) -> float:
     """How the grade touches a part: 0 not at all, 1 its rows, 2 its heights."""
-    return 2 if blocks[0].number == RANK else float(any(GRADE in block.by for block in blocks))
+    return 2 if blocks[0].number in BY_GRADE else float(any(GRADE in block.by for block in blocks))
 
 
 def _columns(block: Block | None, places: Mapping[str, int]) -> list[tuple[float, ...]]:
@@ -163,8 +172,7 @@ class Stack:
 
     def rows(self, inputs: Whole) -> Whole:
         """The rows of each device, from its codes (inputs, n): (groups, n)."""
-        found: Whole = self.table.take(self.strides @ inputs + self.cells)
-        return found
+        return np.asarray(self.table.take(self.strides @ inputs + self.cells))
 
     def added(self, rows: Whole) -> Floats:
         """What rows (groups, ...) add up to: (..., columns)."""
@@ -217,8 +225,10 @@ class Worksheet:
         self.moved = Stack(moved, len(sizes), self.columns.width - self.columns.doubt)
         self.walks = Walks(still, self.still.starts)
         grades = codes.get(GRADE, {})
-        self.grades = np.array([grades.get(grade.name, -1) + 1 for grade in Grade])
-        self.steps = self.columns.steps()
+        words = [
+            (grade.name, str(int(grade))) for grade in Grade
+        ]  # as the location has them, and as the scales
+        self.grades = np.array([max(grades.get(word, -1) for word in either) + 1 for either in words])
 
     def value(self, devices: Encoded) -> Floats:
         """The log price of each device: (n,)."""
@@ -244,8 +254,8 @@ class Worksheet:
         """The variance of the levels that have not been met: (n,)."""
         return self._slopes(devices)[0][:, self.columns.doubt]
 
-    def at_every_grade(self, devices: Encoded) -> tuple[Floats, Floats]:
-        """The log price of each device at every grade, and the doubt there: (n, grades) each."""
+    def at_every_grade(self, devices: Encoded, numbers: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+        """The log price of each device at every grade, and the doubt there, by numbers BY_GRADE: (n, grades) all."""
         columns, inputs, heights = self.columns, self._inputs(devices), self.columns.heights(devices)
         rows, first, last = self.still.rows(inputs), self.columns.doubt, self.columns.rising
         slopes = self.still.added(rows)
@@ -254,7 +264,8 @@ class Worksheet:
         doubt = moved[:, :, 0].copy()
         columns.cut(moved, first, columns.width)
         said = np.einsum("ngc,nc->ng", moved[:, :, : last - first], heights[:, first:last])
-        said += np.einsum("ngc,gc->ng", moved[:, :, last - first :], self.steps)
+        if columns.varying:
+            said += np.einsum("ngc,ngc->ng", moved[:, :, last - first :], columns.varying_heights(numbers))
         return said + (still + self._walked(devices, rows))[:, None], doubt
 
     def _rows_at_every_grade(self, inputs: Whole) -> Whole:
@@ -265,13 +276,14 @@ class Worksheet:
         own = inputs.copy()
         own[grade] = 0
         cells = (self.moved.strides @ own + self.moved.cells)[:, :, None]
-        found: Whole = self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
-        return found
+        return np.asarray(
+            self.moved.table.take(cells + self.moved.strides[:, grade, None, None] * self.grades)
+        )
 
     def _inputs(self, devices: Encoded) -> Whole:
         """The codes of each device, from 0 for the unknown, and which numbers are missing: (inputs, n)."""
         told = np.array([devices.codes[name] for name in self.codes], dtype=np.int64)
-        told = told.reshape(-1, devices.rows) + 1
+        told = told.reshape(len(self.codes), devices.rows) + 1
         if not self.missing:
             return told
         return np.concatenate([told, np.isnan([devices.numbers[name] for name in self.missing])])
