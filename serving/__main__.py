@@ -7,7 +7,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ with _without_wrappers():
 
 from serving import commands, keys_command, logs, metrics, service  # noqa: E402 - LightGBM comes first
 from serving.database import Database, StoreUnavailable  # noqa: E402
+from serving.office import Office  # noqa: E402
 from serving.settings import Settings  # noqa: E402
-
-COURIER = ("-m", "serving.courier")
 
 
 def main() -> None:
@@ -79,7 +78,7 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
     if given.listening is not None:
         service.end_with_parent()
         taken = socket.socket(fileno=given.listening)
-        asyncio.run(service.serve(settings=settings, listening=taken, telling=False))
+        asyncio.run(service.serve(settings=settings, listening=taken, whole=False))
         return 0
     listening = service.listen(settings)
     if settings.workers > 1:
@@ -89,7 +88,7 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
         asyncio.run(_supervise(settings, listening))
     else:
         _tell_metrics(settings)
-        asyncio.run(_answer(settings, listening))
+        asyncio.run(service.serve(settings=settings, listening=listening, whole=True))
     return 0
 
 
@@ -98,38 +97,23 @@ def _tell_metrics(settings: Settings) -> None:
         metrics.serve(settings.metrics_port)
 
 
-async def _answer(settings: Settings, listening: socket.socket) -> None:
-    """Answer in this process, with a courier beside it."""
-    courier = _employ(COURIER, settings, "courier", stdout=sys.stderr)
-    try:
-        await service.serve(settings=settings, listening=listening, telling=True)
-    finally:
-        await _dismiss([courier])
-
-
 async def _supervise(settings: Settings, listening: socket.socket) -> None:
     """Let several processes answer, each started again when it ends, until SIGTERM or SIGINT."""
     descriptor = listening.fileno()
     command = ("-m", "serving", "--home", str(settings.home), "--listening", str(descriptor))
-    beside = [_employ(COURIER, settings, "courier", stdout=sys.stderr)]
-    beside += [_employ(command, settings, "worker", pass_fds=(descriptor,)) for _ in range(settings.workers)]
+    office, loop = Office(champion=None, settings=settings), asyncio.get_running_loop()
+    beside: list[asyncio.Task[Any]] = [loop.create_task(office.employ())]
+    beside += [
+        loop.create_task(service.keep_working(command, settings=settings, listening=listening))
+        for _ in range(settings.workers)
+    ]
+    loop.add_signal_handler(signal.SIGHUP, lambda: beside.append(loop.create_task(office.look_now())))
     print(f"{settings.workers} workers answer on {service.address_of(listening)}", flush=True)
     over = asyncio.Event()
     for stop in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(stop, over.set)
+        loop.add_signal_handler(stop, over.set)
     await over.wait()
-    await _dismiss(beside)
-
-
-def _employ(command: Sequence[str], settings: Settings, name: str, **more: Any) -> asyncio.Task[None]:
-    return asyncio.create_task(service.keep_running(command, settings=settings, name=name, **more))
-
-
-async def _dismiss(employed: list[asyncio.Task[None]]) -> None:
-    """End processes, and wait for what they have to finish."""
-    for task in employed:
-        task.cancel()
-    await asyncio.gather(*employed, return_exceptions=True)
+    await service.dismiss(beside)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from serving import asks, caller, examples, letters, replies
 from serving.buyback import Buyback
 from serving.desk import Desk
 from serving.guard import request_id
+from serving.office import Office
 from serving.refusal import Refusal
 
 _WHY = {
@@ -61,10 +62,11 @@ DeviceId = Annotated[asks.DeviceId, Path(openapi_examples={"iPhone 13": {"value"
 QuoteId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
-def router(desk: Desk, buyback: Buyback) -> APIRouter:
+def router(desk: Desk, buyback: Buyback, office: Office | None) -> APIRouter:
     """The routes of /v1 and of the operators."""
     routes = APIRouter()
     _add_health(routes, desk)
+    _add_champion(routes, desk, office)
     _add_devices(routes, desk)
     _add_quotes(routes, desk, buyback)
     _add_steps(routes, buyback)
@@ -87,6 +89,8 @@ def _add_health(routes: APIRouter, desk: Desk) -> None:
             raise Refusal(503, "draining", "This server is about to end.", headers={"Retry-After": "1"})
         return _json(replies.Health(status="ready"))
 
+
+def _add_champion(routes: APIRouter, desk: Desk, office: Office | None) -> None:
     @routes.get("/v1/models/champion", response_model=replies.Champion, responses=_problems(503))
     async def champion(request: Request) -> Response:
         """Introduce the appraiser in office: what it learned from and how it was judged."""
@@ -101,6 +105,15 @@ def _add_health(routes: APIRouter, desk: Desk) -> None:
                 card=incumbent.appraiser.card,
             )
         )
+
+    @routes.post("/v1/models/champion/look", response_model=replies.Look, responses=_problems(409))
+    async def look(request: Request) -> Response:
+        """Ask the registry for its champion now, also for one that was refused before."""
+        if office is None:
+            detail = "This server has several workers: send SIGHUP to the process above them."
+            raise Refusal(409, "workers", detail)
+        found = await office.look_now()
+        return _json(replies.Look(as_of=desk.today, request_id=request_id(request), **vars(found)))
 
 
 def _add_devices(routes: APIRouter, desk: Desk) -> None:

@@ -26,13 +26,19 @@ from serving.guard import Guard, request_id
 from serving.keys import Keys
 from serving.limits import Limits
 from serving.memory import Memory
+from serving.office import Office
 from serving.quotes import Quotes
 from serving.refusal import Refusal
 from serving.settings import Settings
 
 
 def create_app(
-    *, settings: Settings, champion: Champion, quotes: Quotes, now: Callable[[], datetime]
+    *,
+    settings: Settings,
+    champion: Champion,
+    quotes: Quotes,
+    now: Callable[[], datetime],
+    office: Office | None = None,
 ) -> FastAPI:
     """Put the house together; `now` gives the instant in UTC. The quotes are closed with the application."""
 
@@ -40,7 +46,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(champion.look)
         watching = [
-            asyncio.create_task(champion.watch(every_seconds=settings.champion_every_seconds)),
+            asyncio.create_task(
+                champion.watch(every_seconds=settings.champion_every_seconds, today=lambda: now().date())
+            ),
             asyncio.create_task(expiry.watch(quotes=quotes, now=now)),
         ]
         yield
@@ -68,7 +76,7 @@ def create_app(
         exploration_seed=settings.exploration_seed,
         pepper=settings.pepper(),
     )
-    app.include_router(api.router(desk, buyback))
+    app.include_router(api.router(desk, buyback, office))
     app.include_router(page.router(desk, buyback), include_in_schema=False)
     app.add_middleware(Guard, **_guarded(settings, now))
     app.add_exception_handler(RequestValidationError, _malformed)

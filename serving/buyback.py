@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import structlog
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from serving import asks, case, letters, replies, subject
+from serving import asks, case, letters, metrics, replies, subject
 from serving.archive import Archive
 from serving.batch import ClockWentBack
 from serving.caller import Caller
@@ -46,7 +46,6 @@ from valuation.money import Money
 from valuation.offer import Offer
 from valuation.requote import Requote, Turn
 
-PATIENCE_SECONDS = 3.0
 TRIES = 3
 Found = TypeVar("Found")
 log = structlog.get_logger("serving")
@@ -87,11 +86,13 @@ class Buyback:
                 given: bytes = await self._write(work)
             except CapReached as reached:
                 exposed = reached.exposed_minor
-            except Refusal:
-                if (earlier := await self._answered(asked)) is None:
+            except Refusal as refusal:
+                if refusal.code == "store_unavailable" or (earlier := await self._answered(asked)) is None:
                     raise
                 return earlier
             else:
+                if given is quote.reply:
+                    metrics.decided(quote.market, quote.decision)
                 return given
         raise Refusal(
             503, "exposed", "Too much is asked for this model at once.", headers={"Retry-After": "1"}
@@ -199,8 +200,9 @@ class Buyback:
     ) -> tuple[Quote, int]:
         """A quote under a new id, and how much may be promised for its model."""
         terms, incumbent, now = self.desk.priced(ask.market), self.desk.incumbent, self.desk.now()
-        on, calm = now.date(), self.controls.of(ask.market)
-        held = Controls(**asdict(calm) | {"exposed": exposed}) if exposed else calm
+        on = now.date()
+        age = (on - incumbent.appraiser.as_of).days
+        held = replace(self.controls.of(ask.market), exposed=exposed, model_age_days=max(0, age))
         known = self.memory.recall(
             epoch=(on, incumbent.version, incumbent.appraiser.digest, id(incumbent)),
             about=(request, held),
@@ -289,18 +291,20 @@ class Buyback:
         return written
 
     async def _known(self, quote_id: str, caller: Caller) -> Known:
-        found: Known | None = await _in_time(run_in_threadpool(self.quotes.find, quote_id=quote_id))
+        found = await self._in_time(run_in_threadpool(self.quotes.find, quote_id=quote_id))
         if found is None:
             raise _unknown()
         _require_own(found, caller)
         return found
 
     async def _answered(self, key: Key) -> bytes | None:
-        found: bytes | None = await _in_time(run_in_threadpool(self.quotes.answered, key=key))
-        return found
+        return await self._in_time(run_in_threadpool(self.quotes.answered, key=key))
 
     async def _write(self, work: Issue | Step) -> Any:
-        return await _in_time(asyncio.wrap_future(self.quotes.write(work)))
+        return await self._in_time(asyncio.wrap_future(self.quotes.write(work)))
+
+    async def _in_time(self, found: Awaitable[Found]) -> Found:
+        return await _in_time(found, seconds=self.quotes.database.patience_seconds)
 
     def _unit(self, told: asks.OneUnit | None) -> str | None:
         """What stands for a device in the store: nobody who reads the store can find its IMEI by trying them all."""
@@ -334,10 +338,10 @@ def _unknown() -> Refusal:
     return Refusal(404, "quote_unknown", "There is no quote with this id.")
 
 
-async def _in_time(found: Any) -> Any:
+async def _in_time(found: Awaitable[Found], *, seconds: float) -> Found:
     """Wait for the store; a Refusal says what stands against it."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await found
     except KeyReused:
         detail = "This Idempotency-Key already stands for another request: send a fresh one."

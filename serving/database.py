@@ -23,8 +23,8 @@ WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
 JOURNAL, SYNCHRONOUS = ("wal", 2) if WAL_IS_SAFE else ("delete", 3)  # 2 is FULL, 3 is EXTRA
 BUSY_MS = 2000
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-PATIENCE_SECONDS = 1.5  # with a server that does not answer
-LIMITS = "-c statement_timeout=1200 -c lock_timeout=1200 -c idle_in_transaction_session_timeout=5000"
+ANSWER_SECONDS, CUT_SECONDS = 0.95, 0.9  # what those who wait are told after, and what a silent server has
+LIMITS = "-c statement_timeout=800 -c lock_timeout=800 -c idle_in_transaction_session_timeout=5000"
 WRITERS = 0x52657072  # of all locks of the database, that of those who write quotes
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -43,6 +43,7 @@ class Database:
         """Open it, and bring its tables to their newest form; a `patient` one waits as long as it takes."""
         self.engine = _engine(sa.make_url(url), patient)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self.patience_seconds = BUSY_MS / 1000 + 1 if self.is_sqlite else ANSWER_SECONDS
         self._deadlines = None if self.is_sqlite or patient else _Deadlines()
         with self.writing() as connection:
             _upgrade(connection)
@@ -105,7 +106,7 @@ def _engine(url: sa.URL, patient: bool) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_timeout=0.5,
-        connect_args={"connect_timeout": 2, "options": limits, "tcp_user_timeout": 1500},
+        connect_args={"connect_timeout": 2, "options": limits, "tcp_user_timeout": 1000},
         **told,
     )
     sa.event.listen(engine, "connect", _check_postgres)
@@ -169,7 +170,7 @@ class _Deadlines:
 
     @contextmanager
     def of(self, connection: Any) -> Iterator[None]:
-        self._asked[id(connection)] = (connection, time.monotonic() + PATIENCE_SECONDS)
+        self._asked[id(connection)] = (connection, time.monotonic() + CUT_SECONDS)
         try:
             yield
         finally:

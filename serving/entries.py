@@ -36,6 +36,7 @@ ENTRIES: Mapping[str, Entry] = {
     "GET /readyz": Entry(vital=True),
     "GET /openapi.json": Entry(),
     "GET /v1/models/champion": Entry(scopes=_ANY),
+    "POST /v1/models/champion/look": Entry(scopes=_OPERATOR),
     "GET /v1/markets": Entry(scopes=_ANY),
     "GET /v1/devices": Entry(scopes=_ANY),
     "GET /v1/devices/{device_id}": Entry(scopes=_ANY),

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from serving import metrics
+
 MOST = 20_000  # answers: some 6 kB each
 
 Kept = TypeVar("Kept")
@@ -24,6 +26,7 @@ class Memory(Generic[Kept]):
         if epoch != self._epoch:
             self._kept.clear()
             self._epoch = epoch
+        metrics.cached(about in self._kept)
         if about in self._kept:
             self._kept.move_to_end(about)
             return self._kept[about]

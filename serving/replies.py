@@ -334,6 +334,17 @@ class Champion(Answered):
     card: dict[str, Any]
 
 
+class Look(Answered):
+    """What asking the registry brought: the version it names champion, null where it could not be asked; the one in
+    office; and the reason where they differ.
+    """
+
+    outcome: str
+    registered: str | None
+    in_office: str | None
+    reason: str
+
+
 class Health(Reply):
     """Whether the server lives, or is ready."""
 

@@ -13,19 +13,21 @@ import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 import uvicorn
 
-from serving import connection, examples
+from serving import connection, examples, metrics
 from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.database import Database
+from serving.office import Office
 from serving.quotes import Quotes
 from serving.settings import Settings
 from valuation import markets
 
-RESTART_SECONDS = 5.0
+RESTART_SECONDS = 0.1
 GRACE_SECONDS = 15  # for what is being answered when the listening ends
 log = structlog.get_logger("serving")
 
@@ -48,14 +50,17 @@ def listen(settings: Settings) -> socket.socket:
     return found
 
 
-async def serve(*, settings: Settings, listening: socket.socket, telling: bool) -> None:
+async def serve(*, settings: Settings, listening: socket.socket, whole: bool) -> None:
     """Answer on a socket until SIGTERM or SIGINT; after the first, others have time to learn of it before it ends.
 
-    It prints where it is and what to ask where it is `telling`.
+    A `whole` service employs a courier, and prints where it is and what to ask; others are workers of one that does.
     """
     quotes = Quotes(database=Database(url=settings.quotes))
     champion = Champion(folder=settings.champion)
-    app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: datetime.now(UTC))
+    office = Office(champion=champion, settings=settings) if whole else None
+    app = create_app(
+        settings=settings, champion=champion, quotes=quotes, office=office, now=lambda: datetime.now(UTC)
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -80,12 +85,24 @@ async def serve(*, settings: Settings, listening: socket.socket, telling: bool) 
     server.capture_signals = nullcontext  # type: ignore[method-assign,assignment] # uvicorn's close the socket at once
     loop.add_signal_handler(signal.SIGTERM, end, settings.drain_seconds)
     loop.add_signal_handler(signal.SIGINT, end, 0.0)
-    announcing = asyncio.create_task(_announce(server, champion, listening)) if telling else None
+    beside: list[asyncio.Task[Any]] = []
+    if office is not None:
+        loop.add_signal_handler(signal.SIGHUP, lambda: beside.append(loop.create_task(office.look_now())))
+        beside += [
+            loop.create_task(office.employ()),
+            loop.create_task(_announce(server, champion, listening)),
+        ]
     try:
         await server.serve(sockets=[listening])
     finally:
-        if announcing:
-            announcing.cancel()
+        await dismiss(beside)
+
+
+async def dismiss(employed: list[asyncio.Task[Any]]) -> None:
+    """End what runs beside, and wait for what it has to finish."""
+    for task in employed:
+        task.cancel()
+    await asyncio.gather(*employed, return_exceptions=True)
 
 
 def end_with_parent() -> None:
@@ -98,15 +115,15 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-async def keep_running(command: Sequence[str], *, settings: Settings, name: str, **more: object) -> None:
-    """Keep a process of ours running; what happens to it is never this one's trouble. It ends with us."""
+async def keep_working(command: Sequence[str], *, settings: Settings, listening: socket.socket) -> None:
+    """Keep a worker running on a socket; what happens to it is never the others' trouble. It ends with us."""
     while True:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
             env=settings.environment(),
-            **more,  # type: ignore[arg-type]
+            pass_fds=(listening.fileno(),),
         )
         try:
             status = await child.wait()
@@ -114,8 +131,9 @@ async def keep_running(command: Sequence[str], *, settings: Settings, name: str,
             if child.returncode is None:
                 child.terminate()
                 await child.wait()
-        log.warning(f"{name} ended", status=status)
-        await asyncio.sleep(RESTART_SECONDS if name == "courier" else 0.1)
+        metrics.gone(child.pid)
+        log.warning("worker ended", status=status)
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 async def _announce(server: uvicorn.Server, champion: Champion, listening: socket.socket) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from serving import metrics
 from serving.database import Database, StoreUnavailable
 
 MOST_AT_ONCE = 256
@@ -99,6 +100,7 @@ class Writer(Generic[Batch]):
         if time.monotonic() < self._rests_until:
             _answer(asked, [StoreUnavailable("The quote store failed a moment ago.")] * len(asked))
             return
+        began = time.perf_counter()
         try:
             with self._database.writing() as connection:
                 batch = self._batch(connection, [work for work, _ in asked])
@@ -106,14 +108,16 @@ class Writer(Generic[Batch]):
                 batch.flush()
         except Exception as error:
             if len(asked) > 1 and isinstance(error.__cause__, sa.exc.IntegrityError | sa.exc.DataError):
-                for (
-                    one
-                ) in asked:  # one of them breaks a rule of the tables: the others are not to suffer for it
+                # One of them breaks a rule of the tables: the others are not to suffer for it.
+                for one in asked:
                     self._do([one])
                 return
             if not isinstance(error.__cause__, sa.exc.IntegrityError | sa.exc.DataError):
                 self._rests_until = time.monotonic() + REST_SECONDS
             found = [error] * len(asked)
+        else:
+            metrics.committed(len(asked), time.perf_counter() - began)
+        metrics.waiting(self.waiting)
         _answer(asked, found)
 
 

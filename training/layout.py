@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from valuation.block import Block
 from valuation.features import Feature
-from valuation.hedonic import BASE, MARKET_NOW, Block
+from valuation.hedonic import BASE, MARKET_NOW
 
 FEWEST_SALES_OF_A_MEMBER = 2
 MOST_MEMBERS = 2500  # of one category: the rest share the effect of the unknown

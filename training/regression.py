@@ -15,6 +15,7 @@ from training.layout import layout
 from training.settings import DEFAULTS
 from training.solver import TOLERANCE, Near, Prior, System, design, slopes
 from valuation import encoding, hedonic
+from valuation.block import Block, members
 from valuation.features import Feature
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,7 @@ LEAST_NOISE = 0.01  # of residuals in log price, so that a table without noise c
 class Regression:
     """An equation that is fitted to rows of one table, again and again as more of them are known."""
 
-    blocks: tuple[hedonic.Block, ...]
+    blocks: tuple[Block, ...]
     matrix: sparse.csr_matrix
     slopes: sparse.csr_matrix
     bent: Mask  # which of the slopes are held at zero, as they would have the wrong sign
@@ -71,7 +72,7 @@ class Regression:
         day = table["day"] if walks else None
         days = (int(day.min()), int(day.max())) if day is not None else None  # type: ignore[arg-type]
         blocks = layout(table=table.filter(known), listed=listed, days=days)
-        codes = hedonic.members(blocks)
+        codes = members(blocks)
         devices = encoding.encode(table=table, members=codes)
         matrix = design(devices=devices, blocks=blocks, codes=codes)
         rises = slopes(devices=devices, blocks=blocks, codes=codes)
@@ -189,5 +190,5 @@ def _slips(table: pl.DataFrame, target: Floats) -> Mask:
     return told.select((pl.col("left").abs() > SLIP) & pl.col("model").is_not_null()).to_series().to_numpy()
 
 
-def _key(block: hedonic.Block) -> tuple[object, ...]:
+def _key(block: Block) -> tuple[object, ...]:
     return block.feature, block.by, block.number, block.missing, block.edges, block.knots

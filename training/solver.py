@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from valuation.block import Block, Rows
 from valuation.encoding import Encoded
-from valuation.hedonic import DAYS_PER_WEEK, Block, Rows
+from valuation.hedonic import DAYS_PER_WEEK
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

@@ -13,12 +13,14 @@ The ladder (a module imports only from a lower rung):
     deal
     price_list  exploration
     package
-    appraiser
+    appraiser  script
     comparables
     explanation
     resale
     spread  anchor
     hedonic
+    worksheet
+    block
     encoding  features
     vocabulary
     generations  ledger
@@ -28,10 +30,11 @@ The ladder (a module imports only from a lower rung):
     dated
     rulebook
     questions
+    told
     catalogue
     derivation
     catalogue_file
     names  appraisal
     grades
-    money  rows  controls
+    money  rows  controls  forest
 """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from valuation.grades import Condition
+from valuation.rows import Table
 
 Floats = NDArray[np.float64]
 Words = Mapping[str, Sequence[str | None]]  # by column, (n,) each
@@ -49,13 +50,13 @@ class Acceptance:
         """
         return np.asarray(flawless * np.exp(self.base + self._shift(told(owners), list(self.shifts))))
 
-    def least_by_condition(self, *, devices: pl.DataFrame, flawless: Floats) -> Floats:
+    def least_by_condition(self, *, devices: Table, flawless: Floats) -> Floats:
         """The same for each device in every condition, in the order of Condition: (n, 6)."""
         words = told(devices)
         of_condition = [names for names in self.shifts if CONDITION in names.split(BETWEEN)]
         shift = self._shift(words, [names for names in self.shifts if names not in of_condition])
         every = [
-            self._shift({**words, CONDITION: [str(condition)] * devices.height}, of_condition)
+            self._shift({**words, CONDITION: [str(condition)] * len(flawless)}, of_condition)
             for condition in Condition
         ]
         return np.asarray(flawless[:, None] * np.exp(self.base + shift[:, None] + np.stack(every, axis=1)))
@@ -73,10 +74,10 @@ class Acceptance:
             return np.asarray(ndtr(np.log(offer / least) / self.spread))
 
 
-def told(devices: pl.DataFrame) -> dict[str, list[str | None]]:
+def told(devices: Table) -> dict[str, list[str | None]]:
     """The words of each device by column, its age among them as one of AGES."""
-    names = [name for name in (CONDITION, "market", "category", "brand", "model") if name in devices.columns]
-    return {name: devices[name].to_list() for name in names} | {
+    names = [name for name in (CONDITION, "market", "category", "brand", "model") if name in devices]
+    return {name: list(devices[name]) for name in names} | {
         "age": [None if age is None or math.isnan(age) else AGES[_year(age)] for age in devices["age_years"]]
     }
 

@@ -18,9 +18,10 @@ from valuation.encoding import Encoded
 from valuation.grades import Grade
 from valuation.ledger import Attribute
 from valuation.owners import Owners
-from valuation.resale import BASES, ResaleModel, Said
-from valuation.rows import Floats, Whole
+from valuation.resale import BASES, ResaleModel
+from valuation.rows import Floats, Table, Whole
 from valuation.spread import SALES
+from valuation.worksheet import GRADE, RANK
 
 NAME = "reprise-appraiser"
 ROWS_AT_ONCE = 50_000
@@ -31,6 +32,11 @@ OF_ONE = {
     for column in ledger.DEVICES.columns
     if column.name in ("storage_gb", "battery_health", "carrier_locked", "launched_on", "launch_price")
 }
+
+
+_NO_VALUES = pl.DataFrame(
+    schema=dict.fromkeys(OUTCOMES, pl.Float64) | {"basis": pl.String, "comparables": pl.Int64}
+)
 
 
 class AppraiserError(ValueError):
@@ -75,7 +81,7 @@ class Appraiser:
         major units of each row's currency.
         """
         parts = [self._appraised(part) for part in devices.iter_slices(ROWS_AT_ONCE)]
-        return pl.concat(parts) if parts else self._appraised(devices)
+        return pl.concat([_NO_VALUES, *parts])
 
     def _appraised(self, devices: pl.DataFrame) -> pl.DataFrame:
         read = self._encoded(self.features(devices=devices))
@@ -101,7 +107,7 @@ class Appraiser:
         whole = vocabulary.complete(devices=self._whole(devices), known=self._facts)
         return features.table(devices=whole, attributes=self.attributes)
 
-    def _encoded(self, table: pl.DataFrame) -> Encoded:
+    def _encoded(self, table: Table) -> Encoded:
         return self.model.location.encode(table=table)
 
     def prospects(self, *, devices: pl.DataFrame, days: Whole, owners: Owners | None = None) -> Prospects:
@@ -140,6 +146,49 @@ class Appraiser:
         """
         return self.outlook(device=device, market=market, currency=currency, grade=grade, on=on).appraisal
 
+    def ladders(
+        self,
+        *,
+        devices: Sequence[Mapping[str, object]],
+        market: str,
+        currency: str,
+        on: date,
+        grade: Grade = Grade.GOOD,
+    ) -> tuple[Appraisal, ...]:
+        """Value devices at every grade, without an explanation: one appraisal at `grade` for each, in order.
+
+        Devices as of appraise_one, of which it raises the errors. Meant for some hundreds: see `appraise` for tables.
+        """
+        self._require(currency, market)
+        table = self._few([(device, on) for device in devices], market, currency, grade)
+        if not devices:
+            return ()
+        read = self._encoded(table)
+        basis, sold = self.model.location.basis(devices=read).tolist(), read.codes[SALES].tolist()
+        return tuple(
+            Appraisal(
+                market=market,
+                currency=currency,
+                category=str(device["category"]),
+                on=on,
+                grade=grade,
+                ladder=_ladder(ladder),
+                basis=BASES[rests],
+                comparables=sales,
+                effects=(),
+            )
+            for device, ladder, rests, sales in zip(
+                devices, self.model.ladder(devices=read), basis, sold, strict=True
+            )
+        )
+
+    def _require(self, currency: str, market: str) -> None:
+        if currency not in self.currencies:
+            raise CurrencyNotLearnedError(
+                f"There are no past sales in {currency} to value from; there are some in "
+                f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
+            )
+
     def outlook(
         self,
         *,
@@ -159,11 +208,7 @@ class Appraiser:
         sold, unless another is told. The market stands still as far as anybody knows; from
         a month after the last sale on, the range grows with the days. Raises as appraise_one.
         """
-        if currency not in self.currencies:
-            raise CurrencyNotLearnedError(
-                f"There are no past sales in {currency} to value from; there are some in "
-                f"{', '.join(self.currencies)}. Retrain with sales of market {market}."
-            )
+        self._require(currency, market)
         if days_later and self.owners is not None:
             device = {"channel": self.owners.resold_in, **device}
         like = {name: told for name, told in device.items() if name not in OF_ONE}
@@ -171,13 +216,12 @@ class Appraiser:
         told = [*variants, like]
         asked = [(each, on + timedelta(days=ahead)) for ahead in (0, days_later) for each in told]
         asked += [(device, on + timedelta(days=ahead)) for ahead in days]
-        table = features.table(devices=self._rows(asked, market, currency, grade), attributes=self.attributes)
-        read, count = self._encoded(table), len(told)
-        said = self.model.said(devices=read)
-        ladder = self.model.ladder(devices=read, said=said)
+        table, count = self._few(asked, market, currency, grade), len(told)
+        read = self._encoded(table)
+        ladder = self.model.ladder(devices=read)
         basis, sold = self.model.location.basis(devices=read), int(read.codes[SALES][0])
         every = _prospects(
-            self.owners, table[:count], ladder[:count], ladder[count : 2 * count], basis[:count]
+            self.owners, _head(table, count), ladder[:count], ladder[count : 2 * count], basis[:count]
         )
         usual = every.at(np.full(len(variants), len(variants)))
         prospects = replace(every.at(slice(len(variants))), usual=usual)
@@ -192,7 +236,7 @@ class Appraiser:
             basis=BASES[basis[0]],
             comparables=sold,
             effects=explanation.effects(
-                shares=self._shares(read, said, grade),
+                shares=self._shares(read),
                 value=values[grade].p50,
                 centres=self.centres[currency],
                 rest="grade" if sold else "model",
@@ -208,10 +252,9 @@ class Appraiser:
         self, *, device: Mapping[str, object], market: str, currency: str, grade: Grade, on: date
     ) -> tuple[Comparable, ...]:
         """Tell the past sales nearest to a device, up to `on`, with what the difference is worth, the nearest first."""
-        row = features.table(
-            devices=self._rows([(device, on)], market, currency, grade), attributes=self.attributes
-        )
-        rows = comparables.candidates(past=self.past, table=self._past, device=row, on=on)
+        row = self._few([(device, on)], market, currency, grade)
+        own_words = {name: told[0] for name, told in row.items()}
+        rows = comparables.candidates(past=self.past, table=self._past, device=own_words, on=on)
         location = self.model.location
         own = location.contributions(devices=location.encode(table=row))
         theirs = location.contributions(devices=location.encode(table=self._past[rows]))
@@ -224,37 +267,34 @@ class Appraiser:
         """The features of the past sales, on their days."""
         return self.features(devices=self.past)
 
-    def _shares(self, devices: Encoded, said: Said, grade: Grade) -> dict[str, float]:
-        """What each feature adds to the log price of the first of some devices at its grade."""
-        constant, graded, _ = said
-        first = devices.rows * grade
-        shares = {name: share[:1] for name, share in constant.items()}
-        shares |= {name: share[first : first + 1] for name, share in graded.items()}
-        split = self.model.location.split(devices=devices.first(), shares=shares)
-        return {name: float(share[0]) for name, share in split.items()}
+    def _shares(self, devices: Encoded) -> dict[str, float]:
+        """What each feature adds to the log price of the first of some devices, what the grade touches last."""
+        location = self.model.location
+        shares = location.contributions(devices=devices.at(slice(0, 1)))
+        touched = location.equation.touched(names=(GRADE, RANK))
+        return {name: float(shares[name][0]) for name in sorted(shares, key=lambda name: name in touched)}
 
-    def _rows(
-        self,
-        asked: Sequence[tuple[Mapping[str, object], date]],
-        market: str,
-        currency: str,
-        grade: Grade,
-    ) -> pl.DataFrame:
-        """Devices on their days, completed."""
-        if unknown := sorted({name for device, _ in asked for name in device} - set(self._schema)):
+    def _few(
+        self, asked: Sequence[tuple[Mapping[str, object], date]], market: str, currency: str, grade: Grade
+    ) -> dict[str, list[Any]]:
+        """The features of some devices on their days."""
+        if unknown := sorted({name for device, _ in asked for name in device if name not in self._untold}):
             raise AppraiserError(
-                f"A device has no {', '.join(unknown)}; this appraiser knows {', '.join(sorted(self._schema))}."
+                f"A device has no {', '.join(unknown)}; this appraiser knows {', '.join(sorted(self._untold))}."
             )
         place = {"market": market, "currency": currency, "grade": grade.name}
-        told = [dict.fromkeys(self._schema) | {**device, **place, "on": on} for device, on in asked]
+        told = [{**self._untold, **device, **place, "on": on} for device, on in asked]
         completed = [vocabulary.complete_one(device=each, known=self._facts) for each in told]
-        return pl.DataFrame(completed, schema={**self._schema, **vocabulary.ADDED}, orient="row")
+        return features.few(devices=completed, attributes=self.attributes)
 
     @cached_property
-    def _schema(self) -> dict[str, Any]:
-        """The columns that a device is told in, and their types."""
-        columns = {c.name: ledger.DTYPES[c.kind] for c in ledger.DEVICES.columns}
-        return columns | {a.name: ledger.DTYPES[a.kind] for a in self.attributes.values()}
+    def _untold(self) -> dict[str, None]:
+        """The columns that a device is told in."""
+        return dict.fromkeys([*(column.name for column in ledger.DEVICES.columns), *self.attributes])
+
+
+def _head(table: Mapping[str, list[Any]], rows: int) -> dict[str, list[Any]]:
+    return {name: told[:rows] for name, told in table.items()}
 
 
 def _ladder(outcomes: Floats) -> dict[Grade, Value]:
@@ -266,9 +306,7 @@ def _later(devices: pl.DataFrame, days: Whole) -> pl.DataFrame:
     return devices.with_columns(on=pl.col("on") + pl.Series(days) * timedelta(days=1))
 
 
-def _prospects(
-    owners: Owners | None, table: pl.DataFrame, today: Floats, later: Floats, basis: Whole
-) -> Prospects:
+def _prospects(owners: Owners | None, table: Table, today: Floats, later: Floats, basis: Whole) -> Prospects:
     """Of the features of devices (n,), and their ladders today and on the day when they are sold."""
     flawless, least = today[:, Grade.EXCELLENT, OUTCOMES.index("p50")], None
     if owners is not None:
@@ -276,7 +314,7 @@ def _prospects(
     return Prospects(
         today=today,
         later=later,
-        category=table["category"].to_numpy().astype(np.str_),
+        category=np.array(table["category"], dtype=np.str_),
         basis=np.array(BASES)[basis],
         least=least,
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,17 +49,16 @@ def of_sales(*, sales: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.
     return kept.select(*(c for c in columns if c != "on"), "price", on="sold_on")
 
 
-def candidates(*, past: pl.DataFrame, table: pl.DataFrame, device: pl.DataFrame, on: date) -> Whole:
+def candidates(*, past: pl.DataFrame, table: pl.DataFrame, device: Mapping[str, Any], on: date) -> Whole:
     """Choose past sales of the same currency to compare with, newest first: their rows in `past`.
 
-    `table` and `device` are features; of the model where it has enough sales, else of its family, and so on.
+    `table` and `device`, one row, are features; of the model where it has enough sales, else of its family, and so on.
     """
-    own = device.row(0, named=True)
     rows = table.select(*LEVELS, "currency").with_columns(day=past["on"]).with_row_index("row")
-    rows = rows.filter((pl.col("currency") == own["currency"]) & (pl.col("day") <= on))
+    rows = rows.filter((pl.col("currency") == device["currency"]) & (pl.col("day") <= on))
     found = rows.clear()
     for level in LEVELS:
-        found = rows.filter(pl.col(level) == own[level])
+        found = rows.filter(pl.col(level) == device[level])
         if found.height >= COUNT:
             break
     return found.sort("day", "row", descending=[True, False]).head(MOST_WEIGHED)["row"].to_numpy()

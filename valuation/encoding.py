@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from valuation.rows import Table
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 UNKNOWN = -1
+AT_ONCE = 1_024  # rows: what is reckoned of so many fits a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,30 +43,27 @@ class Encoded:
             self._cells[by, sizes] = cell
         return self._cells[by, sizes]
 
-    def first(self) -> Encoded:
-        """The first row alone."""
-        return Encoded(
-            rows=1,
-            numbers={name: values[:1] for name, values in self.numbers.items()},
-            codes={name: values[:1] for name, values in self.codes.items()},
-        )
+    def parts(self) -> Iterator[Encoded]:
+        """The rows in order, AT_ONCE at a time; one part where there are none."""
+        for first in range(0, max(self.rows, 1), AT_ONCE):
+            yield self if self.rows <= AT_ONCE else self.at(slice(first, min(first + AT_ONCE, self.rows)))
 
-    def tiled(self, times: int) -> Encoded:
-        """Repeat all rows this many times, one whole copy after the other."""
+    def at(self, rows: slice) -> Encoded:
+        """Some of the rows."""
         return Encoded(
-            rows=self.rows * times,
-            numbers={name: np.concatenate([values] * times) for name, values in self.numbers.items()},
-            codes={name: np.concatenate([values] * times) for name, values in self.codes.items()},
+            rows=rows.stop - rows.start,
+            numbers={name: values[rows] for name, values in self.numbers.items()},
+            codes={name: values[rows] for name, values in self.codes.items()},
         )
 
 
-def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> Encoded:
+def encode(*, table: Table, members: Mapping[str, Mapping[str, int]]) -> Encoded:
     """Turn a table of features into arrays: text by the codes of `members`, everything else as numbers.
 
     A text column without members has no codes.
     """
-    if table.height == 1:
-        return _one(table.row(0, named=True), members)
+    if not isinstance(table, pl.DataFrame):
+        return _few(table, members)
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
     numbers = table.select(pl.exclude(pl.String).cast(pl.Float64).fill_null(float("nan")))
     matrix = np.asfortranarray(numbers.to_numpy())
@@ -75,24 +74,24 @@ def encode(*, table: pl.DataFrame, members: Mapping[str, Mapping[str, int]]) -> 
     )
 
 
-def _one(row: Mapping[str, Any], members: Mapping[str, Mapping[str, int]]) -> Encoded:
-    """The same for a single row, where a pass over the table would cost more than all that follows."""
-    texts = {name for name in row if name in members}
+def _few(table: Mapping[str, Sequence[Any]], members: Mapping[str, Mapping[str, int]]) -> Encoded:
+    """The same of lists: what holds a text, or is coded, is no number."""
+    texts = {name for name, told in table.items() if name in members or any(isinstance(v, str) for v in told)}
+    names = [name for name in table if name not in texts]
+    matrix = np.array([table[name] for name in names], dtype=np.float64)  # None is NaN
     return Encoded(
-        rows=1,
-        numbers={
-            name: np.array([math.nan if value is None else value], dtype=np.float64)
-            for name, value in row.items()
-            if name not in texts and not isinstance(value, str)
-        },
-        codes={name: np.array([members[name].get(row[name], UNKNOWN)], dtype=np.int64) for name in texts},
+        rows=len(next(iter(table.values()))),
+        numbers=dict(zip(names, matrix, strict=True)),
+        codes={name: coded(values=table[name], members=members[name]) for name in texts & members.keys()},
     )
 
 
-def coded(*, values: pl.Series, members: Mapping[str, int]) -> Codes:
+def coded(*, values: pl.Series | Sequence[str | None], members: Mapping[str, int]) -> Codes:
     """Tell the code of each word, UNKNOWN where it has none: (n,)."""
-    if len(values) == 1:
-        return np.array([members.get(values[0], UNKNOWN)], dtype=np.int64)
+    if not isinstance(values, pl.Series):
+        return np.array(
+            [UNKNOWN if word is None else members.get(word, UNKNOWN) for word in values], dtype=np.int64
+        )
     if not members:
         return np.full(len(values), UNKNOWN, dtype=np.int64)
     return (
@@ -100,8 +99,8 @@ def coded(*, values: pl.Series, members: Mapping[str, int]) -> Codes:
     )
 
 
-def told(*, values: pl.Series) -> NDArray[np.bool_]:
+def told(*, values: pl.Series | Sequence[object]) -> NDArray[np.bool_]:
     """Tell which values are there: (n,)."""
-    if len(values) == 1:
-        return np.array([values[0] is not None])
-    return values.is_not_null().to_numpy()
+    if isinstance(values, pl.Series):
+        return values.is_not_null().to_numpy()
+    return np.array([value is not None for value in values])

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 import polars as pl
 
-from valuation import catalogue
+from valuation import catalogue, ledger, told, vocabulary
 from valuation.grades import Grade
 from valuation.ledger import Attribute
 
 DAYS_PER_YEAR = 365.25
-FEW = 16  # rows
 _RANKED = pl.Enum([grade.name for grade in Grade])
+_RANKS = {grade.name: float(grade) for grade in Grade}
+_LOG_2 = math.log(2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
     """One thing about a device that moves its price.
 
-    `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it binds the equation and the
-    trees alike. `knots` are where the equation may change its slope. `spread` is the prior standard deviation of an
-    effect in log price: per unit for a number with knots, per standard deviation for one without, per member for a
-    category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of their own,
-    segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope for the
-    whole line. `wears_with` is a number that tells what is usual where this one is not told; `trees`
-    whether the trees of the anchor see it; `needs_days` of sales are needed to tell it from what else time does.
+    `expr` is what it is of a table of devices; `one` the same of one device, as vocabulary.complete_one tells it: it
+    may be left out, and makes an answer faster. `direction` is how the log price may move as a number rises: `+`, `-`
+    or `none`; it binds the equation and the trees alike. `knots` are where the equation may change its slope.
+    `spread` is the prior standard deviation of an effect in log price: per unit for a number with knots, per standard
+    deviation for one without, per member for a category, of which 0 leaves no effect. `varies_by` names categories
+    whose members each have slopes of their own, segment by segment, and the spread of these around the common ones;
+    `tilts_by` the same, with one slope for the whole line. `wears_with` is a number that tells what is usual where
+    this one is not told; `trees` whether the trees of the anchor see it; `needs_days` of sales are needed to tell it
+    from what else time does.
     """
 
     name: str
     kind: Literal["number", "category"]
     why: str
     expr: pl.Expr
+    one: Callable[[told.Device], float | str | None] | None = None
     direction: Literal["+", "-", "none"] = "none"
     knots: tuple[float, ...] = ()
     spread: float = 0.3
@@ -67,6 +72,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="what else counts, counts differently for a worn device",
         expr=pl.col("grade"),
+        one=itemgetter("grade"),
         spread=0.0,
         trees=False,
     ),
@@ -76,6 +82,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="+",
         why="a less worn device is worth more; PARTS 0 to NEW 5",
         expr=pl.col("grade").cast(_RANKED, strict=False).to_physical().cast(pl.Float64),
+        one=lambda d: _RANKS.get(d["grade"]),
         knots=(0, 1, 2, 3, 4, 5),
         spread=0.5,
         varies_by={"category": 0.05, "brand": 0.02},
@@ -87,6 +94,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="-",
         why="a model loses value from its launch on",
         expr=_AGE_DAYS.clip(lower_bound=0) / DAYS_PER_YEAR,
+        one=lambda d: told.no_less(told.age_days(d), per=DAYS_PER_YEAR),
         knots=(0, 0.25, 1, 2, 4, 6, 12),
         spread=0.3,
         varies_by={"category": 0.1, "brand": 0.1, "grade": 0.05},
@@ -98,6 +106,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="-",
         why="each newer generation of its line takes some of its buyers",
         expr=pl.col("newer"),
+        one=itemgetter("newer"),
         knots=(0, 1, 2, 4, 8),
         spread=0.1,
         varies_by={"category": 0.03, "brand": 0.03},
@@ -107,6 +116,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         why="before its launch a device is a place in a queue, worth more or less as the day comes near",
         expr=(-_AGE_DAYS).clip(lower_bound=0).cast(pl.Float64),
+        one=lambda d: told.no_less(None if (days := told.age_days(d)) is None else -days),
         knots=(0, 7, 30, 90),
         spread=0.01,
         trees=False,
@@ -117,6 +127,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="+",
         why="what its model cost new with the least storage, by an elasticity that is learned",
         expr=pl.col("base_price").log(),
+        one=lambda d: told.log(d["base_price"]),
         knots=(0, 25),
         spread=1.0,
         varies_by={"category": 0.1, "currency": 0.1},
@@ -127,6 +138,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="+",
         why="each doubling of storage adds to the price",
         expr=pl.col("storage_apart").log(2),
+        one=lambda d: None if (log := told.log(d["storage_apart"])) is None else log / _LOG_2,
         knots=(0, 4, 6, 8, 10, 14),
         spread=0.2,
         varies_by={"category": 0.05, "brand": 0.05},
@@ -138,6 +150,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="+",
         why="a worn battery is a repair to come",
         expr=pl.col("battery_health"),
+        one=itemgetter("battery_health"),
         knots=(0, 0.7, 0.8, 0.85, 0.9, 0.95, 1),
         spread=1.0,
         varies_by={"category": 0.3, "grade": 0.6},
@@ -149,6 +162,7 @@ FEATURES: tuple[Feature, ...] = (
         direction="-",
         why="a locked device has fewer buyers",
         expr=pl.col("carrier_locked").cast(pl.Float64),
+        one=told.number("carrier_locked"),
         knots=(0, 1),
         spread=0.2,
         varies_by={"category": 0.05},
@@ -158,6 +172,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         why="prices have their months",
         expr=(2 * math.pi * _YEAR).cos(),
+        one=lambda d: math.cos(2 * math.pi * told.day(d) / DAYS_PER_YEAR),
         knots=(-1, 1),
         spread=0.02,
         varies_by={"category": 0.01},
@@ -169,6 +184,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         why="a quarter of a year after the other wave",
         expr=(2 * math.pi * _YEAR).sin(),
+        one=lambda d: math.sin(2 * math.pi * told.day(d) / DAYS_PER_YEAR),
         knots=(-1, 1),
         spread=0.02,
         varies_by={"category": 0.01},
@@ -180,6 +196,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="number",
         why="what goes on for years goes on for a few weeks more",
         expr=_YEAR - _YEARS_TO_2020,
+        one=lambda d: told.day(d) / DAYS_PER_YEAR - _YEARS_TO_2020,
         knots=(0, 200),
         spread=0.05,
         trees=False,
@@ -190,6 +207,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="a price is a number of units; without sales in a currency there is no price in it",
         expr=pl.col("currency"),
+        one=itemgetter("currency"),
         spread=3.0,
         trees=False,
     ),
@@ -198,6 +216,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="markets differ in level; a new one starts from the others of its currency",
         expr=pl.concat_str(pl.col("market"), pl.col("currency"), separator=" "),
+        one=lambda d: f"{d['market']} {d['currency']}",
         spread=0.2,
         trees=False,
     ),
@@ -206,6 +225,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="kinds of device keep their price differently",
         expr=pl.col("category"),
+        one=itemgetter("category"),
         spread=0.5,
     ),
     Feature(
@@ -213,6 +233,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="brands keep their price differently",
         expr=_BRAND,
+        one=itemgetter("brand_key"),
         spread=0.3,
     ),
     Feature(
@@ -220,6 +241,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="the first word of a model's name carries a reputation: an unseen model inherits it",
         expr=pl.concat_str(_BRAND, _MODEL.str.extract(r"^([^\s\d]+)", 1).fill_null(""), separator=" "),
+        one=lambda d: f"{d['brand_key']} {told.first_word(d['model_key'])}",
         spread=0.2,
     ),
     Feature(
@@ -227,6 +249,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="what no other feature says of it; pooled, so that a thin model borrows from its family",
         expr=pl.concat_str(_BRAND, _MODEL, separator=" "),
+        one=lambda d: f"{d['brand_key']} {d['model_key']}",
         spread=0.1,
         trees=False,
     ),
@@ -235,6 +258,7 @@ FEATURES: tuple[Feature, ...] = (
         kind="category",
         why="an auction is not a shop",
         expr=_text("channel"),
+        one=told.text("channel"),
         spread=0.1,
     ),
 )
@@ -253,6 +277,7 @@ def _of(attribute: Attribute) -> Feature:
         direction="none" if text else attribute.direction,
         why="declared by the owner of the sales",
         expr=_text(attribute.name) if text else pl.col(attribute.name).cast(pl.Float64),
+        one=told.text(attribute.name) if text else told.number(attribute.name),
         spread=0.2,
     )
 
@@ -264,13 +289,28 @@ def table(*, devices: pl.DataFrame, attributes: Mapping[str, Attribute]) -> pl.D
     what vocabulary.complete adds.
     Numbers are Float64 and categories String, both null where not known; `day` counts from 1970-01-01.
     """
-    listed = declared(attributes=attributes)
-    few = devices.height <= FEW  # of which a pool of threads costs more than it saves
-    select = devices.select_seq if few else devices.select
-    told = select(
-        *(feature.expr.alias(feature.name) for feature in listed),
+    features = devices.select(
+        *(feature.expr.alias(feature.name) for feature in declared(attributes=attributes)),
         day=pl.col("on").cast(pl.Date).to_physical().cast(pl.Int64),
     )
-    if few:  # a null and NaN are read alike, and to look for it costs as much as all the rest
-        return told
-    return told.with_columns(pl.col(pl.Float64).fill_nan(None))
+    return features.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def few(
+    *, devices: Sequence[told.Device], attributes: Mapping[str, Attribute]
+) -> dict[str, list[float | str | None]]:
+    """The same of a few devices, as lists: a table of one row costs as much as one of a thousand.
+
+    `devices` are as vocabulary.complete_one tells them; a number that cannot be is NaN here.
+    """
+    listed = declared(attributes=attributes)
+    if any(feature.one is None for feature in listed):
+        return table(devices=_tabled(devices, attributes), attributes=attributes).to_dict(as_series=False)
+    columns = {f.name: [f.one(device) for device in devices] for f in listed if f.one is not None}
+    return {**columns, "day": [told.day(device) for device in devices]}
+
+
+def _tabled(devices: Sequence[told.Device], attributes: Mapping[str, Attribute]) -> pl.DataFrame:
+    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
+    schema |= {attribute.name: ledger.DTYPES[attribute.kind] for attribute in attributes.values()}
+    return pl.DataFrame(devices, schema={**schema, **vocabulary.ADDED}, orient="row")

@@ -88,6 +88,7 @@ CAUSES: Mapping[str, Decision] = MappingProxyType(
         "ESTIMATE_UNCERTAIN": Decision.REVIEW,
         "DEVICE_UNKNOWN": Decision.REVIEW,
         "BUYING_STOPPED": Decision.REVIEW,
+        "MODEL_STALE": Decision.REVIEW,
         "MARKET_FALLS": Decision.REVIEW,
         "BELOW_MINIMUM": Decision.RECYCLE,
         "EARNS_NOTHING": Decision.REVIEW,
@@ -181,6 +182,7 @@ def decided(
         "ESTIMATE_UNCERTAIN": ~(prospects.today[rows, grade, FSD] <= terms.max_fsd),
         "DEVICE_UNKNOWN": ~np.isin(prospects.basis, FIRM_BASES),
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
+        "MODEL_STALE": np.full(len(rows), controls.stale),
         "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
         "BELOW_MINIMUM": paid < terms.minimum_offer.minor,
         "EARNS_NOTHING": _loses(listed, columns, paid / 10**digits),
@@ -272,6 +274,7 @@ def _reason(cause: str, fsd: float, terms: Terms) -> Reason:
         "DEVICE_UNKNOWN": "Too few devices like it were sold to promise a price: a person looks at it.",
         "EARNS_NOTHING": "For what it would bring, hardly any owner would give it away: a person looks at it.",
         "BUYING_STOPPED": "No price is promised at the moment: a person looks at it.",
+        "MODEL_STALE": "What such devices sell for was learned too long ago to promise a price: a person looks at it.",
         "MARKET_FALLS": "Prices fall too fast to promise one: a person looks at it.",
         "EXPOSED": "Many such devices are on their way already: a person looks at it.",
         "BELOW_MINIMUM": f"After all costs less than {terms.minimum_offer} would be left to pay: it can be recycled "

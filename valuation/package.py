@@ -1,7 +1,7 @@
 """The appraiser directory: native text trees, JSON and parquet tables, and a manifest with the digest of each file.
 
-Nothing is pickled. Every byte is checked against the manifest before LightGBM or polars sees it; the digest of the
-manifest is the address of the whole.
+Nothing is pickled. Every byte is checked against the manifest before LightGBM or polars sees it, and trees are read
+by forest.py first; the digest of the manifest is the address of the whole. What else lies there is refused.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,12 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from valuation import features, ledger, resale
-from valuation.acceptance import Acceptance
+from valuation import features, forest, ledger, resale, script
 from valuation.anchor import Anchor
 from valuation.appraiser import Appraiser, AppraiserError
+from valuation.features import Feature
 from valuation.grades import Grade
-from valuation.hedonic import Block, Hedonic
-from valuation.inspection import Inspection
 from valuation.ledger import Attribute
-from valuation.owners import Owners
 from valuation.spread import Spread
 
 FORMAT = 5
@@ -45,8 +44,9 @@ TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN = (
     "golden.parquet",
 )
 FILES = (TREES, MODEL, EQUATION, MET, STRANGE, GRIDS, DEVICES, PAST, OWNERS, GOLDEN)
-GOLDEN_ROWS = 60
+GOLDEN_ROWS = 100  # and once more as devices of a model that nobody has met
 LARGEST_FILE_BYTES = 256 * 2**20
+LARGEST_MANIFEST_BYTES = 4 * 2**20
 
 
 def save(*, appraiser: Appraiser, directory: Path) -> str:
@@ -57,13 +57,13 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
     contents = {
         TREES: _json([trees.model_to_string() for trees in location.anchor.trees]),
         MODEL: _json(_model(appraiser)),
-        EQUATION: _parquet(_coefficients(location.equation)),
-        MET: _parquet(_coefficients(spread.scales[0])),
-        STRANGE: _parquet(_coefficients(spread.scales[1])),
+        EQUATION: _parquet(script.coefficients(equation=location.equation)),
+        MET: _parquet(script.coefficients(equation=spread.scales[0])),
+        STRANGE: _parquet(script.coefficients(equation=spread.scales[1])),
         GRIDS: _parquet(pl.DataFrame(grids)),
         DEVICES: _parquet(appraiser.devices),
         PAST: _parquet(appraiser.past),
-        OWNERS: _json(_written(appraiser.owners)),
+        OWNERS: _json(script.owners_told(owners=appraiser.owners)),
         GOLDEN: _parquet(_golden(appraiser)),
     }
     for name, content in contents.items():
@@ -87,84 +87,24 @@ def save(*, appraiser: Appraiser, directory: Path) -> str:
 def _model(appraiser: Appraiser) -> dict[str, Any]:
     location, spread = appraiser.model.location, appraiser.model.spread
     return {
-        "equation": _blocks(location.equation),
+        "equation": script.blocks(equation=location.equation),
         "until": location.equation.until,
-        "scales": [_blocks(scale) for scale in spread.scales],
+        "scales": [script.blocks(equation=scale) for scale in spread.scales],
         "sales": dict(sorted(location.sales.items())),
         "folds": dict(sorted(location.anchor.folds.items())),
         "centres": dict(appraiser.centres),
     }
 
 
-def _written(owners: Owners | None) -> dict[str, Any] | None:
-    """What is known of owners, in what JSON has."""
-    if owners is None:
-        return None
-    inspection = owners.inspection
-    chances = {category: table.tolist() for category, table in sorted(inspection.chances.items())}
-    return {
-        "acceptance": asdict(owners.acceptance),
-        "resold_in": owners.resold_in,
-        "inspection": {**asdict(inspection), "chances": chances, "kept": inspection.kept.tolist()},
-    }
-
-
-def _owners(told: dict[str, Any] | None) -> Owners | None:
-    """The inverse of _written."""
-    if told is None:
-        return None
-    chances = {category: np.array(table) for category, table in told["inspection"]["chances"].items()}
-    tables = {"chances": chances, "kept": np.array(told["inspection"]["kept"])}
-    return Owners(
-        acceptance=Acceptance(**told["acceptance"]),
-        inspection=Inspection(**told["inspection"] | tables),
-        resold_in=told["resold_in"],
-    )
-
-
-def _blocks(equation: Hedonic) -> list[dict[str, Any]]:
-    return [{k: v for k, v in asdict(block).items() if k != "members"} for block in equation.blocks]
-
-
-def _coefficients(equation: Hedonic) -> pl.DataFrame:
-    """Write the coefficients as a table: one row per block and member, with its values."""
-    rows = [
-        {"block": place, "member": list(member), "values": row.tolist()}
-        for place, (block, values) in enumerate(zip(equation.blocks, equation.coefficients, strict=True))
-        for member, row in zip(block.members, values, strict=True)
-    ]
-    schema: dict[str, Any] = {"block": pl.Int64, "member": pl.List(pl.String), "values": pl.List(pl.Float64)}
-    return pl.DataFrame(rows, schema=schema)
-
-
-def _equation(blocks: list[dict[str, Any]], content: bytes) -> Hedonic:
-    """Read an equation: the inverse of _blocks and _coefficients."""
-    parts = pl.read_parquet(content).partition_by("block", as_dict=True, include_key=False)
-    rows = [parts[(place,)] for place in range(len(blocks))]
-    return Hedonic(
-        blocks=tuple(
-            Block(
-                **{name: _tuple(told) for name, told in fact.items()},
-                members=_tuple(part["member"].to_list()),
-            )
-            for fact, part in zip(blocks, rows, strict=True)
-        ),
-        coefficients=tuple(np.array(part["values"].to_list(), dtype=np.float64) for part in rows),
-    )
-
-
-def _tuple(told: Any) -> Any:
-    """Lists, and lists in them, as the tuples that they were."""
-    return tuple(map(_tuple, told)) if isinstance(told, list) else told
-
-
 def _golden(appraiser: Appraiser) -> pl.DataFrame:
-    """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike."""
+    """Value some devices of the vocabulary, so that whoever opens the directory can see that it values alike.
+
+    Each stands there twice, as itself and as a stranger: those that have met a model do not value it.
+    """
     markets = [m.split(" ") for m in appraiser.model.location.equation.members["market"]]
     homes = pl.DataFrame({"market": [m for m, _ in markets], "currency": [c for _, c in markets]})
-    devices = (
-        appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left").head(GOLDEN_ROWS)
-    )
+    known = appraiser.devices.drop("sales").join(homes, on="currency", maintain_order="left")
+    devices = known.gather_every(max(1, known.height // GOLDEN_ROWS)).head(GOLDEN_ROWS)
     grades = [Grade(row % len(Grade)).name for row in range(devices.height)]
     absent = {
         c.name: pl.lit(None, ledger.DTYPES[c.kind])
@@ -172,6 +112,7 @@ def _golden(appraiser: Appraiser) -> pl.DataFrame:
         if c.name not in devices.columns
     }
     told = devices.with_columns(**absent).with_columns(grade=pl.Series(grades), on=pl.lit(appraiser.as_of))
+    told = pl.concat([told, told.with_columns(model=pl.lit("nobody has met it"))])
     return pl.concat([told, appraiser.appraise(devices=told)], how="horizontal")
 
 
@@ -189,33 +130,73 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """What an appraiser directory holds, as it was checked: bytes by name, and the texts of its `forests`.
+
+    `digest` is that of the manifest.
+    """
+
+    manifest: Mapping[str, Any]
+    digest: str
+    contents: Mapping[str, bytes]
+    forests: tuple[str, ...]
+
+
 def load(*, directory: Path) -> Appraiser:
     """Open an appraiser directory.
 
-    Raises AppraiserError, naming the file, where one is absent, is not what the manifest says, or cannot be read.
+    Raises AppraiserError, naming the file, where one is absent or too many, is not what the manifest says, or cannot
+    be read.
+    """
+    return opened(packed=read(directory=directory))
+
+
+def read(*, directory: Path) -> Packed:
+    """Read a directory, and hold it against its manifest; neither LightGBM nor polars sees a byte.
+
+    Raises AppraiserError as `load` does.
     """
     manifest, digest = read_manifest(directory=directory)
-    contents = {name: _verified(directory, name, manifest) for name in FILES}
-    try:
-        return replace(_opened(manifest, contents), digest=digest)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        pl.exceptions.PolarsError,
-        lgb.basic.LightGBMError,
-    ) as e:
+    found = {path.name for path in directory.iterdir()} - {MANIFEST}
+    if strange := {*manifest["files"]} ^ {*FILES} | found - {*FILES}:
         raise AppraiserError(
-            f"{directory} is not an appraiser of format {FORMAT}: {e!r}. Pack it again."
-        ) from e
+            f"{directory} holds or tells of what is not of an appraiser, or lacks it: {_few(strange)}. Fetch it again."
+        )
+    contents = {name: _verified(directory, name, manifest) for name in FILES}
+    with _refusing(digest):
+        forests = tuple(
+            forest.checked(text=text, features=len(_seen(manifest))) for text in _told(contents[TREES])
+        )
+    return Packed(manifest=manifest, digest=digest, contents=contents, forests=forests)
+
+
+def _few(names: set[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in sorted(names)[:5])
+
+
+def opened(*, packed: Packed) -> Appraiser:
+    """Open what was read; AppraiserError where it is no appraiser."""
+    with _refusing(packed.digest):
+        return _opened(packed)
+
+
+@contextmanager
+def _refusing(digest: str) -> Iterator[None]:
+    """Turn whatever a doctored file brings about into an AppraiserError; a panic of polars is no Exception."""
+    try:
+        yield
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise AppraiserError(
+            f"The directory {digest[:12]} is no appraiser of format {FORMAT}: {error!r:.500}. Pack it again."
+        ) from error
 
 
 def read_manifest(*, directory: Path) -> tuple[dict[str, Any], str]:
     """Read the manifest of an appraiser directory, and tell its digest; AppraiserError where there is none."""
-    content = _bytes(directory, MANIFEST)
+    content = _bytes(directory, MANIFEST, LARGEST_MANIFEST_BYTES)
     try:
-        manifest = json.loads(content)
+        manifest = _told(content)
         manifest["files"] = {name: dict(file) for name, file in manifest["files"].items()}
         if manifest["format"] != FORMAT:
             raise AppraiserError(
@@ -231,22 +212,35 @@ def read_manifest(*, directory: Path) -> tuple[dict[str, Any], str]:
     return manifest, _sha256(content)
 
 
-def _bytes(directory: Path, name: str) -> bytes:
+def _bytes(directory: Path, name: str, most: int) -> bytes:
     path = directory / name
-    if not path.is_file() or path.is_symlink():
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode):
         raise AppraiserError(
             f"{directory} holds no file {name}: it is not an appraiser, or was not copied whole."
         )
-    if path.stat().st_size > LARGEST_FILE_BYTES:
-        raise AppraiserError(
-            f"{path} has {path.stat().st_size} bytes; at most {LARGEST_FILE_BYTES} are read."
-        )
-    return path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(min(found.st_size, most) + 1)
+    if len(content) > most:
+        raise AppraiserError(f"{path} has {found.st_size} bytes; at most {most} are read.")
+    return content
+
+
+def _told(content: bytes) -> Any:
+    """What JSON tells; ValueError for a number that is none, too."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no number")
+
+    return json.loads(content, parse_constant=refuse)
 
 
 def _verified(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    content = _bytes(directory, name)
-    stated = manifest["files"].get(name, {})
+    content = _bytes(directory, name, LARGEST_FILE_BYTES)
+    stated = manifest["files"][name]
     if len(content) != stated.get("bytes") or _sha256(content) != stated.get("sha256"):
         raise AppraiserError(
             f"{directory / name} is not the file that was packed: {len(content)} bytes with sha256 "
@@ -256,35 +250,50 @@ def _verified(directory: Path, name: str, manifest: dict[str, Any]) -> bytes:
     return content
 
 
-def _opened(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Appraiser:
-    model = json.loads(contents[MODEL])
-    attributes = {name: Attribute(**a) for name, a in manifest["attributes"].items()}
-    listed = {f.name: f for f in features.declared(attributes=attributes)}
-    chosen = tuple(listed[name] for name in manifest["features"])
+def _listed(manifest: Mapping[str, Any]) -> tuple[Feature, ...]:
+    """The features that an appraiser was fitted with."""
+    known = {feature.name: feature for feature in features.declared(attributes=_attributes(manifest))}
+    return tuple(known[name] for name in manifest["features"])
+
+
+def _seen(manifest: Mapping[str, Any]) -> tuple[Feature, ...]:
+    return tuple(feature for feature in _listed(manifest) if feature.trees)
+
+
+def _attributes(manifest: Mapping[str, Any]) -> dict[str, Attribute]:
+    return {name: Attribute(**told) for name, told in manifest["attributes"].items()}
+
+
+def _opened(packed: Packed) -> Appraiser:
+    manifest, contents = packed.manifest, packed.contents
+    model = _told(contents[MODEL])
+    equation = script.equation(facts=model["equation"], content=contents[EQUATION])
     location = resale.Location(
-        listed=chosen,
-        equation=replace(_equation(model["equation"], contents[EQUATION]), until=float(model["until"])),
+        listed=_listed(manifest),
+        equation=replace(equation, until=float(model["until"])),
         anchor=Anchor(
-            seen=tuple(feature for feature in chosen if feature.trees),
-            trees=tuple(lgb.Booster(model_str=trees) for trees in json.loads(contents[TREES])),
+            seen=_seen(manifest),
+            trees=tuple(lgb.Booster(model_str=text) for text in packed.forests),
             folds=model["folds"],
         ),
         sales=model["sales"],
     )
     grids = {g: np.array(values) for g, values in pl.read_parquet(contents[GRIDS]).iter_rows()}
     met, strange = (
-        _equation(told, contents[name]) for told, name in zip(model["scales"], (MET, STRANGE), strict=True)
+        script.equation(facts=told, content=contents[name])
+        for told, name in zip(model["scales"], (MET, STRANGE), strict=True)
     )
     spread = Spread(scales=(met, strange), grids=grids)
     return Appraiser(
         model=resale.ResaleModel(location=location, spread=spread),
-        attributes=attributes,
+        attributes=_attributes(manifest),
         devices=pl.read_parquet(contents[DEVICES]),
         past=pl.read_parquet(contents[PAST]),
         centres=model["centres"],
-        owners=_owners(json.loads(contents[OWNERS])),
+        owners=script.owners(told=_told(contents[OWNERS])),
         as_of=date.fromisoformat(manifest["as_of"]),
         simulated=bool(manifest["simulated"]),
         card=manifest["card"],
+        digest=packed.digest,
         name=manifest["name"],
     )

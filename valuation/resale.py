@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from valuation import anchor, encoding, hedonic, spread
 from valuation.anchor import Anchor
-from valuation.appraisal import OUTCOMES
 from valuation.encoding import Encoded
 from valuation.features import Feature
 from valuation.grades import Grade
+from valuation.rows import Table
 from valuation.spread import KIND, PLACES, SALES, SD, STRANGE, STRANGERS, UNMET, Spread
 
 Floats = NDArray[np.float64]
@@ -28,9 +27,8 @@ Codes = NDArray[np.int64]
 
 BASES = ("model", "family", "brand", "category")
 FRESH_DAYS = 28  # after the last sale known: so far ahead the spread was rehearsed
-GRADED = ("grade", "grade_rank")
 ALIKE = ("category", "channel", "currency")  # whose members the scale tells apart
-Said = tuple[dict[str, Floats], dict[str, Floats], Encoded]  # see ResaleModel.said
+GRADES = len(Grade)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class Location:
     anchor: Anchor
     sales: Mapping[str, int]
 
-    def encode(self, *, table: pl.DataFrame) -> Encoded:
+    def encode(self, *, table: Table) -> Encoded:
         """Turn a table of features into the arrays that all parts read, with the anchor and SALES of each model."""
         devices = self.equation.encode(table=table)
         members, sales, folds = self._models
@@ -90,11 +88,11 @@ class Location:
         )
 
 
-def _kinds(table: pl.DataFrame) -> Codes:
+def _kinds(table: Table) -> Codes:
     return encoding.coded(values=table["category"], members=PLACES)
 
 
-def strange(*, table: pl.DataFrame, codes: Mapping[str, Codes]) -> Codes:
+def strange(*, table: Table, codes: Mapping[str, Codes]) -> Codes:
     """What of each device was never met, as its place in STRANGERS: (n,). An untold channel is no stranger."""
     told = {"channel": encoding.told(values=table["channel"]), "market": True, "brand": True}
     found = np.where(codes[SALES] > 0, 0, STRANGERS.index("model"))
@@ -111,77 +109,58 @@ class ResaleModel:
     location: Location
     spread: Spread
 
-    def ladder(self, *, devices: Encoded, said: Said | None = None) -> Floats:
+    def ladder(self, *, devices: Encoded) -> Floats:
         """Value each device at every grade, none worth less than a worse one: (n, grades, OUTCOMES).
 
-        Quantiles and mean are in major units of currency. What is told of the grade is not looked at. Who has asked
-        what is `said` of the devices gives it.
+        Quantiles and mean are in major units of currency. What is told of the grade is not looked at.
         """
-        raw = self.unprojected(devices=devices, said=said)
-        money = raw[..., :-1]
-        if (money[:, 1:] >= money[:, :-1]).all():
-            return raw
-        rising = np.maximum.accumulate(money, axis=1)
-        falling = np.minimum.accumulate(money[:, ::-1], axis=1)[:, ::-1]
-        return np.concatenate([(rising + falling) / 2, raw[..., -1:]], axis=2)
+        return np.concatenate([_rising(self._unprojected(part)) for part in devices.parts()])
 
-    def unprojected(self, *, devices: Encoded, said: Said | None = None) -> Floats:
+    def unprojected(self, *, devices: Encoded) -> Floats:
         """Value each device at every grade as the models say, which need not rise with it: (n, grades, OUTCOMES)."""
-        constant, graded, every = said or self.said(devices=devices)
-        equation = self.location.equation
-        doubt = np.tile(equation.doubt(devices=devices, but=self._graded), len(Grade))
-        doubt += equation.doubt(devices=every, only=self._graded)
-        centre = np.tile(np.asarray(sum(constant.values())), len(Grade)) + sum(graded.values())
-        outcomes = self.spread.outcomes(centre=centre, scale=self._scale(every, centre, doubt), devices=every)
-        return outcomes.reshape(len(Grade), devices.rows, len(OUTCOMES)).transpose(1, 0, 2)
+        return np.concatenate([self._unprojected(part) for part in devices.parts()])
 
-    def said(self, *, devices: Encoded) -> Said:
-        """Tell what the equation says of n devices, by feature: (n,) at any grade, and (grades x n,) at every grade.
-
-        With them come the devices at every grade, worst first.
-        """
-        equation, every = self.location.equation, self._at_every_grade(devices)
-        return (
-            equation.contributions(devices=devices, but=self._graded),
-            equation.contributions(devices=every, only=self._graded),
-            every,
-        )
-
-    @cached_property
-    def _graded(self) -> frozenset[str]:
-        """The features that say something else of another grade."""
-        return self.location.equation.touched(names=GRADED)
+    def _unprojected(self, devices: Encoded) -> Floats:
+        centre, doubt = self.location.equation.at_every_grade(devices=devices)
+        scale = self._scale(devices, centre, doubt)
+        return self.spread.outcomes_at_every_grade(centre=centre, scale=scale, devices=devices)
 
     def _scale(self, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        """The scale of each row around its log price `centre`, wider on days far ahead: (n,)."""
+        """The scale of each device around its log prices `centre` by grade, wider on days far ahead: (n, grades)."""
         unmet = devices.codes[STRANGE] >= UNMET
-        scale = self._scale_as(bool(unmet.all()), devices, centre, doubt)
-        if unmet.any() and not unmet.all():
-            scale = np.where(unmet, self._scale_as(True, devices, centre, doubt), scale)
+        scale = np.empty_like(centre)
+        for strange in (False, True):
+            rows = unmet == strange
+            if rows.any():
+                codes = {name: devices.codes[name][rows] for name in (SALES, STRANGE, *self._alike)}
+                numbers = {"launch_price_log": devices.numbers["launch_price_log"][rows]}
+                some = Encoded(rows=int(rows.sum()), numbers=numbers, codes=codes)
+                inputs = self._spread_inputs(some, centre[rows], doubt[rows], self._scale_codes[strange])
+                scale[rows] = self.spread.predict(unmet=strange, devices=inputs).reshape(-1, GRADES)
         ahead = self.location.equation.wander(devices=devices, days=FRESH_DAYS)
-        return np.asarray(np.sqrt(scale**2 + SD**2 * ahead))
-
-    def _scale_as(self, unmet: bool, devices: Encoded, centre: Floats, doubt: Floats) -> Floats:
-        inputs = self._spread_inputs(devices, centre, doubt, self._scale_codes[unmet])
-        return self.spread.predict(unmet=unmet, devices=inputs)
+        return np.asarray(np.sqrt(scale**2 + (SD**2 * ahead)[:, None]))
 
     def _spread_inputs(
         self, devices: Encoded, centre: Floats, doubt: Floats, codes: Mapping[str, Codes]
     ) -> Encoded:
-        """What the scale depends on, as spread_table writes it."""
+        """What the scale depends on, as spread_table writes it: each device at every grade, one after the other."""
         return Encoded(
-            rows=devices.rows,
+            rows=centre.size,
             numbers={
-                spread.VALUE: centre,
-                "launch_price_log": devices.numbers["launch_price_log"],
-                "doubt_log": spread.doubt_log(doubt),
-                "sales_log": np.log1p(devices.codes[SALES]),
+                spread.VALUE: centre.ravel(),
+                "launch_price_log": devices.numbers["launch_price_log"].repeat(GRADES),
+                "doubt_log": spread.doubt_log(doubt.ravel()),
+                "sales_log": np.log1p(devices.codes[SALES]).repeat(GRADES),
             },
             codes={
-                "grade": codes["grade"][devices.numbers["grade_rank"].astype(np.int64)],
-                **{name: codes[name][devices.codes[name]] for name in (STRANGE, *ALIKE) if name in codes},
+                "grade": np.tile(codes["grade"], devices.rows),
+                **{name: codes[name][devices.codes[name]].repeat(GRADES) for name in (STRANGE, *self._alike)},
             },
         )
+
+    @cached_property
+    def _alike(self) -> tuple[str, ...]:
+        return tuple(name for name in ALIKE if name in self.location.equation.members)
 
     @cached_property
     def _scale_codes(self) -> tuple[dict[str, Codes], ...]:
@@ -190,7 +169,7 @@ class ResaleModel:
         words = {
             "grade": [str(int(grade)) for grade in Grade],
             STRANGE: STRANGERS,
-            **{name: [*known[name], ""] for name in ALIKE if name in known},
+            **{name: [*known[name], ""] for name in self._alike},
         }
         return tuple(
             {
@@ -200,13 +179,12 @@ class ResaleModel:
             for scale in self.spread.scales
         )
 
-    def _at_every_grade(self, devices: Encoded) -> Encoded:
-        """Repeat the devices, once for each grade, worst first."""
-        known = self.location.equation.members.get("grade", {})
-        codes = [known.get(grade.name, encoding.UNKNOWN) for grade in Grade]
-        every = devices.tiled(len(Grade))
-        return replace(
-            every,
-            numbers={**every.numbers, "grade_rank": np.repeat([float(g) for g in Grade], devices.rows)},
-            codes={**every.codes, "grade": np.repeat(codes, devices.rows)},
-        )
+
+def _rising(ladder: Floats) -> Floats:
+    """Ladders (n, grades, OUTCOMES) in which no quantile and no mean falls as the grade rises."""
+    money = ladder[..., :-1]
+    if (money[:, 1:] >= money[:, :-1]).all():
+        return ladder
+    rising = np.maximum.accumulate(money, axis=1)
+    falling = np.minimum.accumulate(money[:, ::-1], axis=1)[:, ::-1]
+    return np.concatenate([(rising + falling) / 2, ladder[..., -1:]], axis=2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from valuation import hedonic
 from valuation.appraisal import QUANTILES
+from valuation.block import Block
 from valuation.catalogue import CATEGORIES
 from valuation.encoding import Encoded
 from valuation.features import Feature
@@ -33,6 +34,7 @@ SALES, KIND, STRANGE = "sales", "kind", "strange"
 SCALES = np.linspace(np.log(0.005), np.log(3), 256)  # at which the mean is tabulated
 PLACES = {category: place for place, category in enumerate(CATEGORIES)}
 LEVELS = (*QUANTILES, 0.16, 0.84)
+LOW_TO_HIGH = [LEVELS.index(level) for level in (0.16, 0.5, 0.84)]
 USUAL_SD = 0.1  # of a log price around a value that rests on sales of its model
 
 
@@ -65,10 +67,17 @@ class Spread:
     def outcomes(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
         """Spread log prices `centre` (n,) by their `scale` (n,) as the group of each device does: (n, OUTCOMES)."""
         grade = devices.numbers["grade_rank"].astype(np.int64)
-        own = self.group[devices.codes[STRANGE], devices.codes[KIND], grade]
+        return self._outcomes(centre, scale, self.group[devices.codes[STRANGE], devices.codes[KIND], grade])
+
+    def outcomes_at_every_grade(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
+        """The same for devices at every grade: (n, grades) both, (n, grades, OUTCOMES)."""
+        own = self.group[devices.codes[STRANGE], devices.codes[KIND]]
+        return self._outcomes(centre.ravel(), scale.ravel(), own.ravel()).reshape(*centre.shape, -1)
+
+    def _outcomes(self, centre: Floats, scale: Floats, own: Codes) -> Floats:
         left = scale[:, None] * self._levels[own]
         prices = np.exp(centre[:, None] + left[:, : len(QUANTILES)])
-        low, middle, high = np.exp(left[:, [LEVELS.index(level) for level in (0.16, 0.5, 0.84)]]).T
+        low, middle, high = np.exp(left[:, LOW_TO_HIGH]).T
         mean = np.exp(centre) * self._mean(own, scale)
         return np.column_stack([prices, mean, (high - low) / (2 * middle)])
 
@@ -111,7 +120,7 @@ class Spread:
         return np.column_stack([logs[:, :1], logs[:, :1] + np.cumsum(rises, axis=1)])
 
 
-def _fall(block: hedonic.Block, values: Floats) -> float:
+def _fall(block: Block, values: Floats) -> float:
     """How fast the log scale falls with the location by this term."""
     return max(block.sign * values.item(), 0.0) / block.unit if block.number == VALUE else 0.0
 

@@ -151,7 +151,7 @@ def reckon(url: str, customers: Customers) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=soak)])
+@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=soak)])
 def test_a_server_that_is_killed_loses_no_quote_and_doubles_none(house: House, kills: int) -> None:
     draw, starts = random.Random(kills), [house.start()]
     with Customers(house.port, BODIES) as customers:
@@ -167,7 +167,7 @@ def test_a_server_that_is_killed_loses_no_quote_and_doubles_none(house: House, k
     reckon(house.url, customers)
 
 
-@pytest.mark.parametrize("ends", [2, pytest.param(100, marks=soak)])
+@pytest.mark.parametrize("ends", [1, pytest.param(100, marks=soak)])
 def test_a_server_that_is_told_to_end_loses_no_quote_and_doubles_none(house: House, ends: int) -> None:
     house.start()
     with Customers(house.port, BODIES) as customers:
@@ -264,8 +264,9 @@ def test_a_store_that_is_down_promises_nothing_and_is_found_again(
         house.stop()
 
 
+@soak
 @pytest.mark.postgres
-@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=soak)])
+@pytest.mark.parametrize("seconds", [30])
 def test_a_postgresql_that_is_down_promises_nothing_and_is_found_again(
     home: Path, port: int, seconds: int
 ) -> None:
@@ -293,7 +294,8 @@ def test_a_postgresql_that_is_down_promises_nothing_and_is_found_again(
             house.stop()
 
 
-@pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=soak)])
+@soak
+@pytest.mark.parametrize("seconds", [60])
 def test_workers_that_die_lose_nothing(home: Path, port: int, store_url: str, seconds: int) -> None:
     house = House(home, port, store_url, workers="2")
     house.start()
@@ -338,14 +340,26 @@ class Proxy:
         """open; slow: each piece half a second late; silent: nothing comes through; cut: all connections are reset."""
         self.mode = mode
         if mode == "cut":
-            for one in self._open:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-            self._open.clear()
+            self._end()
+
+    def close(self) -> None:
+        """Let nothing of it remain open."""
+        self._listening.close()
+        self._end()
+
+    def _end(self) -> None:
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._open.clear()
 
     def _accept(self) -> None:
         while True:
-            ours, _ = self._listening.accept()
+            try:
+                ours, _ = self._listening.accept()
+            except OSError:
+                return
             if self.mode == "cut":
                 ours.close()
                 continue
@@ -359,7 +373,7 @@ class Proxy:
             while piece := one.recv(65536):
                 if self.mode == "slow":
                     time.sleep(0.5)
-                while self.mode == "silent":
+                while self.mode == "silent" and other.fileno() >= 0:
                     time.sleep(0.05)
                 other.sendall(piece)
         for each in (one, other):
@@ -368,7 +382,9 @@ class Proxy:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("mode", ["slow", "silent", "cut"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("slow", marks=soak), "silent", pytest.param("cut", marks=soak)]
+)
 def test_a_postgresql_behind_a_bad_network_hangs_nobody(
     home: Path, port: int, server_of_its_own: postgres.Server, mode: str
 ) -> None:
@@ -394,10 +410,11 @@ def test_a_postgresql_behind_a_bad_network_hangs_nobody(
             for number in range(6):  # what nobody could tell is settled by asking again
                 assert ask(port, "POST", QUOTE, BODIES[0], f"{mode}-{number}")[0] == 201
         print(f"{mode}: answered after {max(took):.2f} s at most")
-        assert max(took) < 3.5
+        assert max(took) < 1.3
         assert customers.lost == []
     finally:
         house.stop()
+        proxy.close()
 
 
 def test_a_full_disk_promises_nothing_and_is_found_again(home: Path, port: int, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from serving.database import Database
 from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings
-from tests.serving import postgres
+from tests.serving import copies, postgres
 from tests.serving.routes import NO_QUOTE
 from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.grades import Grade
@@ -162,6 +162,13 @@ def store(store_url: str) -> Iterator[Quotes]:
     opened = Quotes(database=Database(url=store_url))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Three real appraisers, packed, at rising prices. Copy one before you change it."""
+    folder = tmp_path_factory.mktemp("packed")
+    return tuple(copies.pack(folder / f"{level}", level=level) for level in (1.0, 1.2, 1.4))
 
 
 logs.configure()  # without the long coloured traces of a terminal

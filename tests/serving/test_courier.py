@@ -1,59 +1,28 @@
-"""Laws of the courier: what it delivers, what it refuses, and that it never leaves half a copy."""
+"""Laws of the courier: what it delivers, what it refuses, and that it never leaves half a copy. Its trials are real."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from serving import champion, courier
-from serving.champion import Pointer
+from serving.champion import Champion, Pointer
 from serving.courier import Courier, RegistryAway
-from valuation import package, trial
-from valuation.appraiser import AppraiserError
+from tests.serving.copies import Registry, digest_of, seal
+from valuation import package
 
-
-@dataclass
-class Registry:
-    """Stands for MLflow's client: one alias, runs with a directory each, and a count of downloads."""
-
-    runs: Path
-    version: str = "1"
-    run_id: str = "one"
-    downloads: int = 0
-    away: bool = False
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    tags: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def get_model_version_by_alias(self, name: str, alias: str) -> Any:
-        if self.away:
-            raise ConnectionError("no registry")
-        self.asked.append((name, alias))
-        return SimpleNamespace(version=self.version, run_id=self.run_id, tags=self.tags[self.run_id])
-
-    def download_artifacts(self, run_id: str, path: str, to: str) -> str:
-        self.downloads += 1
-        return str(shutil.copytree(self.runs / run_id, Path(to) / path))
-
-    def register(self, version: str, run_id: str, text: str = "") -> None:
-        (self.runs / run_id / "deep").mkdir(parents=True)
-        manifest = json.dumps({"format": package.FORMAT, "run": run_id, "text": text, "files": {}})
-        (self.runs / run_id / "manifest.json").write_text(manifest)
-        self.tags[run_id] = {"appraiser_digest": hashlib.sha256(manifest.encode()).hexdigest()}
-        (self.runs / run_id / "deep" / "trees.txt").write_text("tree")
-        self.version, self.run_id = version, run_id
+Directories = tuple[Path, ...]
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    made = Registry(tmp_path / "runs")
-    made.register("1", "one")
+def registry(directories: Directories) -> Registry:
+    made = Registry()
+    made.register("1", directories[0])
     return made
 
 
@@ -62,115 +31,103 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "home" / "champion"
 
 
-@pytest.fixture(autouse=True)
-def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Texts that a directory's trial stumbles over."""
-    texts: set[str] = set()
-
-    def try_out(*, directory: Path, timeout_seconds: float) -> None:
-        content = "".join(path.read_text() for path in directory.rglob("*") if path.is_file())
-        if any(text in content for text in texts) or not (directory / "manifest.json").exists():
-            raise AppraiserError("does not do")
-
-    monkeypatch.setattr(trial, "try_out", try_out)
-    return texts
-
-
 @pytest.fixture
 def delivering(registry: Registry, folder: Path) -> Courier:
     return Courier(client=registry, folder=folder)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def poison(directories: Directories, tmp_path: Path) -> Path:
+    """An appraiser that is whole and values otherwise than its golden rows say."""
+    directory = Path(shutil.copytree(directories[1], tmp_path / "poison"))
+    shutil.copy(directories[2] / package.EQUATION, directory)
+    seal(directory)
+    return directory
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def test_the_champion_is_delivered_under_its_digest(
-    registry: Registry, folder: Path, delivering: Courier
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories
 ) -> None:
-    delivering.deliver()
-    pointer = Pointer.read(folder)
-    manifest = (folder / pointer.digest / "manifest.json").read_bytes()
-    assert pointer.digest == hashlib.sha256(manifest).hexdigest()
-    assert (pointer.version, pointer.run_id) == ("1", "one")
-    assert (folder / pointer.digest / "deep" / "trees.txt").read_text() == "tree"
+    assert delivering.deliver().outcome == "delivered"
+    digest = digest_of(directories[0])
+    assert Pointer.read(folder) == Pointer(version="1", digest=digest, run_id="run-1")
+    assert package.read(directory=folder / digest).digest == digest
     assert registry.asked == [("reprise-appraiser", "champion")]
 
 
-def test_nothing_else_is_left_in_the_folder(folder: Path, delivering: Courier) -> None:
+def test_nothing_else_is_left_in_the_folder(
+    folder: Path, delivering: Courier, directories: Directories
+) -> None:
     delivering.deliver()
-    assert {path.name for path in folder.iterdir()} == {champion.POINTER, Pointer.read(folder).digest}
+    assert names(folder) == {champion.POINTER, champion.EARLIER, digest_of(directories[0])}
 
 
-def test_a_champion_is_fetched_once(registry: Registry, delivering: Courier) -> None:
-    delivering.deliver()
-    delivering.deliver()
-    assert registry.downloads == 1
-
-
-def test_a_champion_in_place_is_not_fetched_by_the_next_courier(
+def test_a_champion_is_fetched_once_also_by_the_next_courier(
     registry: Registry, folder: Path, delivering: Courier
 ) -> None:
     delivering.deliver()
-    Courier(client=registry, folder=folder).deliver()  # type: ignore[arg-type]
+    assert delivering.deliver().outcome == "unchanged"
+    assert Courier(client=registry, folder=folder).deliver().outcome == "unchanged"  # type: ignore[arg-type]
     assert registry.downloads == 1
 
 
 def test_a_damaged_copy_is_replaced_by_the_next_courier(
-    registry: Registry, folder: Path, delivering: Courier, refused: set[str]
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories
 ) -> None:
     delivering.deliver()
-    pointer, before = Pointer.read(folder), (folder / champion.POINTER).stat().st_ino
-    (folder / pointer.digest / "deep" / "trees.txt").write_text("rotten")
-    refused.add("rotten")
-    Courier(client=registry, folder=folder).deliver()  # type: ignore[arg-type]
-    assert (folder / pointer.digest / "deep" / "trees.txt").read_text() == "tree"
+    kept, before = folder / digest_of(directories[0]), (folder / champion.POINTER).stat().st_ino
+    (kept / package.TREES).write_text("rotten")
+    assert Courier(client=registry, folder=folder).deliver().outcome == "delivered"  # type: ignore[arg-type]
+    assert package.load(directory=kept)
     assert (folder / champion.POINTER).stat().st_ino != before, "the server sees that the pointer turned"
 
 
-def test_a_promotion_is_delivered_and_the_earlier_copy_kept(
-    registry: Registry, folder: Path, delivering: Courier
+def test_a_roll_back_needs_no_download_and_copies_nobody_knows_are_removed(
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories
 ) -> None:
+    for version, directory in zip("12", directories[:2], strict=True):
+        registry.register(version, directory)
+        delivering.deliver()
+    assert {digest_of(each) for each in directories[:2]} < names(folder)
+    registry.version = "1"
     delivering.deliver()
-    first = Pointer.read(folder)
-    registry.register("2", "two")
-    delivering.deliver()
-    second = Pointer.read(folder)
-    assert (second.version, second.digest != first.digest) == ("2", True)
-    assert (folder / first.digest).exists()
+    assert (Pointer.read(folder).version, registry.downloads) == ("1", 2)
+    assert digest_of(directories[1]) not in names(folder)
 
 
-def test_a_roll_back_needs_no_download(registry: Registry, folder: Path, delivering: Courier) -> None:
-    delivering.deliver()
-    registry.register("2", "two")
-    delivering.deliver()
-    registry.version, registry.run_id = "1", "one"
-    delivering.deliver()
-    assert Pointer.read(folder).version == "1"
-    assert registry.downloads == 2
-
-
-@pytest.mark.parametrize("tags", [{}, {"appraiser_digest": "e" * 64}], ids=["no digest", "another digest"])
+@pytest.mark.parametrize("digest", ["", "e" * 64, "../../etc", "."])
 def test_files_changed_after_they_were_registered_are_refused(
-    registry: Registry, folder: Path, delivering: Courier, tags: dict[str, str]
+    registry: Registry, folder: Path, delivering: Courier, digest: str
 ) -> None:
-    registry.tags["one"] = tags
-    delivering.deliver()
-    assert list(folder.iterdir()) == []
+    registry.tags["1"]["appraiser_digest"] = digest
+    assert delivering.deliver().outcome == "refused"
+    assert names(folder) == set()
 
 
 def test_a_version_that_fails_its_trial_is_refused_once_and_nothing_turns(
-    registry: Registry, folder: Path, delivering: Courier, refused: set[str]
+    registry: Registry, folder: Path, delivering: Courier, poison: Path
 ) -> None:
     delivering.deliver()
     before = (folder / champion.POINTER).read_text()
-    refused.add("poison")
-    registry.register("2", "two", "poison")
+    registry.register("2", poison)
     for _ in range(3):
-        delivering.deliver()
-    assert (folder / champion.POINTER).read_text() == before
+        refused = delivering.deliver()
+        assert (refused.outcome, refused.version) == ("refused", "2")
+        assert "golden rows" in refused.reason
     assert registry.downloads == 2
-    assert len(list(folder.iterdir())) == 2
+    assert (folder / champion.POINTER).read_text() == before
+    assert len(names(folder)) == 3
+    delivering.reconsider()
+    assert delivering.deliver().outcome == "refused"
+    assert registry.downloads == 3
 
 
 def test_an_absent_registry_changes_nothing_and_is_asked_again(
-    registry: Registry, folder: Path, delivering: Courier
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories
 ) -> None:
     delivering.deliver()
     registry.away = True
@@ -178,22 +135,93 @@ def test_an_absent_registry_changes_nothing_and_is_asked_again(
         delivering.deliver()
     assert Pointer.read(folder).version == "1"
     registry.away = False
-    registry.register("2", "two")
+    registry.register("2", directories[1])
     delivering.deliver()
     assert Pointer.read(folder).version == "2"
 
 
 def test_a_download_that_breaks_off_leaves_nothing(
-    registry: Registry, folder: Path, delivering: Courier, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, folder: Path, delivering: Courier
 ) -> None:
-    def broken(run_id: str, path: str, to: str) -> str:
-        (Path(to) / "half").write_text("half")
+    def broken(to: Path) -> None:
+        (to / "half").write_text("half")
         raise OSError("the line broke")
 
-    monkeypatch.setattr(registry, "download_artifacts", broken)
+    registry.on_download = broken
     with pytest.raises(OSError, match="line broke"):
         delivering.deliver()
-    assert list(folder.iterdir()) == []
+    assert names(folder) == set()
+
+
+def test_what_a_courier_that_was_killed_left_behind_is_removed(
+    folder: Path, delivering: Courier, directories: Directories
+) -> None:
+    (folder / ".incoming-x" / "appraiser").mkdir(parents=True)
+    (folder / "current.json.77").write_text("half")
+    (folder / ("f" * 64)).mkdir()
+    delivering.deliver()
+    assert names(folder) == {champion.POINTER, champion.EARLIER, digest_of(directories[0])}
+
+
+def link(directory: Path) -> None:
+    (directory / package.TREES).unlink()
+    (directory / package.TREES).symlink_to("/etc/passwd")
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "an MLmodel": lambda d: (d / "MLmodel").write_text("flavors: {python_function: {loader_module: evil}}"),
+    "code": lambda d: (d / "code").mkdir(),
+    "one less": lambda d: (d / package.OWNERS).unlink(),
+    "a folder in place of a file": lambda d: ((d / package.OWNERS).unlink(), (d / package.OWNERS).mkdir()),
+    "a link out of it": link,
+    "a file too large": lambda d: os.truncate(d / package.TREES, package.LARGEST_FILE_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE)
+def test_what_is_not_the_files_of_an_appraiser_is_refused(
+    registry: Registry,
+    folder: Path,
+    delivering: Courier,
+    directories: Directories,
+    tmp_path: Path,
+    change: str,
+) -> None:
+    STRANGE[change](Path(shutil.copytree(directories[0], tmp_path / "strange")))
+    registry.register("2", tmp_path / "strange")
+    assert delivering.deliver().outcome == "refused"
+    assert names(folder) == set()
+
+
+def test_a_registry_that_lies_about_sizes_fills_no_disk(
+    registry: Registry, delivering: Courier, folder: Path
+) -> None:
+    def endless(to: Path) -> None:
+        with (to / "endless").open("wb") as file:
+            file.truncate(package.LARGEST_FILE_BYTES)
+            file.seek(0, 2)
+            for _ in range(100):
+                file.write(bytes(4096))
+
+    registry.on_download = endless
+    refused = delivering.deliver()
+    assert refused.outcome == "refused"
+    assert "bytes" in refused.reason
+    assert names(folder) == set()
+
+
+def test_two_couriers_of_one_folder_deliver_one_after_the_other(
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories
+) -> None:
+    other = Courier(client=registry, folder=folder)  # type: ignore[arg-type]
+    with ThreadPoolExecutor() as both:
+        outcomes = sorted(
+            each.result().outcome for each in [both.submit(c.deliver) for c in (delivering, other)]
+        )
+    assert outcomes == ["delivered", "unchanged"]
+    held = Champion(folder=folder)
+    held.look()
+    assert held.incumbent is not None
 
 
 def test_a_registry_that_does_not_exist_is_not_made_by_asking(tmp_path: Path) -> None:

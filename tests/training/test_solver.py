@@ -10,7 +10,8 @@ import pytest
 
 from training.layout import layout
 from training.solver import Prior, System, design, slopes
-from valuation import encoding, hedonic
+from valuation import encoding
+from valuation.block import Block, members
 from valuation.features import Feature
 from valuation.hedonic import Hedonic
 
@@ -38,13 +39,13 @@ def table() -> pl.DataFrame:
 
 
 @pytest.fixture
-def blocks(table: pl.DataFrame) -> tuple[hedonic.Block, ...]:
+def blocks(table: pl.DataFrame) -> tuple[Block, ...]:
     return layout(table=table, listed=LISTED, days=(0, 59))
 
 
 @pytest.fixture
-def matrix(table: pl.DataFrame, blocks: tuple[hedonic.Block, ...]) -> np.ndarray:
-    codes = hedonic.members(blocks)
+def matrix(table: pl.DataFrame, blocks: tuple[Block, ...]) -> np.ndarray:
+    codes = members(blocks)
     return design(devices=encoding.encode(table=table, members=codes), blocks=blocks, codes=codes)
 
 
@@ -101,7 +102,7 @@ def test_spreads_move_towards_what_the_draws_show(blocks) -> None:
 
 
 def test_a_bent_slope_is_held_at_zero_for_all_that_come_together_in_it(table, blocks, matrix) -> None:
-    codes = hedonic.members(blocks)
+    codes = members(blocks)
     signed = tuple(replace(b, sign=-1) if b.number == "age" else b for b in blocks)
     every = slopes(devices=encoding.encode(table=table, members=codes), blocks=signed, codes=codes)
     assert every.shape == (2 * (1 + 3), matrix.shape[1])  # two segments, for each brand and for one not met
@@ -111,7 +112,7 @@ def test_a_bent_slope_is_held_at_zero_for_all_that_come_together_in_it(table, bl
 
 
 def test_slopes_of_the_right_sign_are_positive(table, blocks) -> None:
-    codes = hedonic.members(blocks)
+    codes = members(blocks)
     signed = tuple(replace(b, sign=-1) if b.number == "age" else b for b in blocks)
     every = slopes(devices=encoding.encode(table=table, members=codes), blocks=signed, codes=codes)
     falling = np.concatenate([np.full(b.size, -0.1 if b.number == "age" else 0.5) for b in blocks])

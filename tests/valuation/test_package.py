@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,12 @@ WRONG: dict[str, Callable[[dict], object]] = {
     "files that are no table": lambda m: {**m, "files": 3},
     "attributes that are none": lambda m: {**m, "attributes": {"ram": 7}},
     "a day that is none": lambda m: {**m, "as_of": "yesterday"},
+    "a file outside": lambda m: {
+        **m,
+        "files": {**m["files"], "../../etc/passwd": {"sha256": "0", "bytes": 1}},
+    },
+    "an absolute file": lambda m: {**m, "files": {**m["files"], "/etc/passwd": {"sha256": "0", "bytes": 1}}},
+    "a file less": lambda m: {**m, "files": {n: f for n, f in m["files"].items() if n != package.OWNERS}},
 }
 
 
@@ -110,4 +117,36 @@ def test_a_manifest_that_is_no_json_is_refused(copy: Path, text: str) -> None:
 def test_an_enormous_file_is_refused_before_it_is_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "LARGEST_FILE_BYTES", 100)
     with pytest.raises(AppraiserError, match="at most 100"):
+        package.load(directory=copy)
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a file more": lambda d: (d / "MLmodel").write_text("loader_module: evil"),
+    "a folder more": lambda d: (d / "code").mkdir(),
+    "a link more": lambda d: (d / "more").symlink_to(d / package.TREES),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE)
+def test_what_else_lies_there_is_refused(copy: Path, change: str) -> None:
+    STRANGE[change](copy)
+    with pytest.raises(AppraiserError, match="not of an appraiser"):
+        package.load(directory=copy)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", [package.OWNERS, package.MANIFEST])
+def test_what_is_no_plain_file_is_not_opened(copy: Path, name: str, make: Callable[[Path], None]) -> None:
+    (copy / name).unlink()
+    make(copy / name)
+    with pytest.raises(AppraiserError, match=f"holds no file {name}"):
+        package.load(directory=copy)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_refused_in_json(copy: Path, word: str) -> None:
+    manifest = (copy / package.MANIFEST).read_text("utf-8")
+    (copy / package.MANIFEST).write_text(manifest.replace('"sales": 4000', f'"sales": {word}'), "utf-8")
+    assert word in (copy / package.MANIFEST).read_text("utf-8")
+    with pytest.raises(AppraiserError, match="not a manifest"):
         package.load(directory=copy)
