@@ -72,15 +72,14 @@ class Keys:
     def holder(self, told: str) -> Caller | None:
         """Who holds the key that was told; None where it is none, or no longer.
 
-        An unknown id takes the same steps as a wrong secret, and so the same time.
+        An unknown id and a wrong secret are one and the same: a digest that is not there. So they take the same time.
         """
         key_id, _, secret = told.partition(".")
-        key = self._current().get(key_id, _NOBODY)
         digest, now = _digest(secret), self.now()
-        fits = hmac.compare_digest(digest, key.sha256)
-        fits |= hmac.compare_digest(digest, key.earlier_sha256) & (now < key.earlier_until)
-        fits &= now < key.expires_at
-        return Caller(id=key.id, scopes=frozenset(key.scopes)) if fits else None
+        key = self._current().get(digest, _NOBODY)
+        ends = key.expires_at if hmac.compare_digest(digest, key.sha256) else key.earlier_until
+        known = hmac.compare_digest(key.id.encode(), key_id.encode()) and now < min(ends, key.expires_at)
+        return Caller(id=key.id, scopes=frozenset(key.scopes)) if known else None
 
     def new(self, *, name: str, scopes: frozenset[Scope], lasts: timedelta | None = None) -> str:
         """Make a key and return it; nobody can tell its secret again. Raises KeysUnreadable, ValidationError."""
@@ -125,8 +124,9 @@ class Keys:
         if stamp != self._stamp:
             self._stamp = stamp
             try:
-                self._known = self._read()
-                log.info("keys", path=str(self.path), count=len(self._known))
+                keys = self._read().values()
+                self._known = {digest: key for key in keys for digest in (key.sha256, key.earlier_sha256)}
+                log.info("keys", path=str(self.path), count=len(keys))
             except KeysUnreadable as error:
                 self._known = {}
                 log.error("keys cannot be read: nobody is let in with one", reason=str(error))

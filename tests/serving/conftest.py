@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -174,17 +175,31 @@ logs.configure()  # without the long coloured traces of a terminal
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Any:
-    settings = Settings(home=tmp_path, allowed_hosts=("testserver",))
-    champion, quotes = Champion(folder=settings.champion), Quotes(database=Database(url=settings.quotes))
+@contextmanager
+def built(home: Path, **settings: Any) -> Iterator[House]:
+    """A house with an invented appraiser in office."""
+    chosen = Settings(home=home, allowed_hosts=("testserver",), **settings)
+    champion, quotes = Champion(folder=chosen.champion), Quotes(database=Database(url=chosen.quotes))
     instant = [START]
-    app = create_app(settings=settings, champion=champion, quotes=quotes, now=lambda: instant[0])
+    app = create_app(settings=chosen, champion=champion, quotes=quotes, now=lambda: instant[0])
     with TestClient(app, raise_server_exceptions=False) as client:
-        keys = Keys(settings.keys, lambda: instant[0])
-        built = House(client, champion, quotes, InventedAppraiser(), instant, keys)
-        built.employ(built.appraiser, "1")
-        yield built
+        keys = Keys(chosen.keys, lambda: instant[0])
+        house = House(client, champion, quotes, InventedAppraiser(), instant, keys)
+        house.employ(house.appraiser, "1")
+        yield house
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with built(tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[House]:
+    """A house that lets nobody in without a key."""
+    with built(tmp_path, anonymous=()) as house:
+        yield house
 
 
 @pytest.fixture
