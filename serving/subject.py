@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import polars as pl
-
 from serving import asks, letters
 from serving.champion import Incumbent
 from serving.refusal import Refusal
-from valuation import catalogue, ledger, money, questions
-from valuation.appraisal import Appraisal, Value
+from valuation import catalogue, money, questions
+from valuation.appraisal import Appraisal
 from valuation.catalogue import Variant
-from valuation.grades import Answers, Grade, Wear
+from valuation.grades import Answers, Wear
 from valuation.markets import Terms
 from valuation.money import Money
 
@@ -58,32 +56,12 @@ class Subject:
         return cls(name=described.name, fields=told | _names(described) | launch | attributes)
 
 
-def appraise(subjects: Sequence[Subject], *, incumbent: Incumbent, terms: Terms, on: date) -> list[Appraisal]:
-    """Value several devices at every grade in one batch: appraisals at grade GOOD, without an explanation."""
-    told = {"market": terms.market, "currency": terms.currency, "on": on}
-    rows = [{**one.fields, **told, "grade": grade.name} for one in subjects for grade in Grade]
-    schema = {column.name: ledger.DTYPES[column.kind] for column in ledger.DEVICES.columns}
-    schema |= {name: ledger.DTYPES[a.kind] for name, a in incumbent.appraiser.attributes.items()}
-    frame = pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
-    valued = incumbent.appraiser.appraise(devices=frame).to_dicts()
-    return [
-        _appraisal(one.fields["category"], valued[first : first + len(Grade)], told)
-        for one, first in zip(subjects, range(0, len(rows), len(Grade)), strict=True)
-    ]
-
-
-def _appraisal(category: str, rows: list[dict[str, Any]], told: dict[str, Any]) -> Appraisal:
-    """The appraisal of one device from its rows, worst grade first."""
-    names = Value.__annotations__
-    return Appraisal(
-        **told,
-        category=category,
-        grade=Grade.GOOD,
-        ladder={grade: Value(**{name: rows[grade][name] for name in names}) for grade in Grade},
-        basis=rows[Grade.GOOD]["basis"],
-        comparables=rows[Grade.GOOD]["comparables"],
-        effects=(),
-    )
+def appraise(
+    subjects: Sequence[Subject], *, incumbent: Incumbent, terms: Terms, on: date
+) -> tuple[Appraisal, ...]:
+    """Value several devices at every grade: appraisals at grade GOOD, without an explanation."""
+    told = [one.fields for one in subjects]
+    return incumbent.appraiser.ladders(devices=told, market=terms.market, currency=terms.currency, on=on)
 
 
 def answers(told: asks.Answers, *, category: str) -> Answers:

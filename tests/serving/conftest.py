@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,11 @@ class InventedAppraiser:
             effects=(Effect(feature="model", amount=ladder[grade].p50),),
         )
 
-    def appraise(self, *, devices: pl.DataFrame) -> pl.DataFrame:
-        self.asked += devices.to_dicts()
-        values = [self._value(self.p50 * (1 + 0.1 * (Grade[g] - Grade.GOOD))) for g in devices["grade"]]
-        return pl.DataFrame([vars(value) for value in values]).with_columns(
-            basis=pl.lit("model"), comparables=pl.lit(40)
-        )
+    def ladders(
+        self, *, devices: Sequence[dict[str, Any]], market: str, currency: str, on: date
+    ) -> tuple[Appraisal, ...]:
+        told = {"market": market, "currency": currency, "grade": Grade.GOOD, "on": on}
+        return tuple(replace(self.appraise_one(device=device, **told), effects=()) for device in devices)
 
     def _value(self, p50: float) -> Value:
         shares = {"p05": 0.8, "p10": 0.85, "p25": 0.93, "p50": 1, "p75": 1.08, "p90": 1.17, "p95": 1.25}
