@@ -146,7 +146,8 @@ def test_one_device_beside_the_bare_prediction_of_its_trees(
     knowing: Appraiser, asked: list[dict[str, Any]]
 ) -> None:
     anchor = knowing.model.location.anchor
-    row = np.ascontiguousarray(np.full((1, len(anchor.seen)), np.nan))
+    past = knowing.model.location.encode(table=knowing.features(devices=knowing.past.head(1)))
+    row = anchor.matrix(devices=past)
 
     def advise(of: tuple[dict[str, Any], Outlook]) -> None:
         terms = markets.terms(market=of[0]["market"], on=of[0]["on"])
