@@ -36,6 +36,10 @@ class Change:
         """What he would answer then."""
         return replace(answers, **self.answers)
 
+    def possible(self, answers: Answers) -> bool:
+        """Whether he would answer anything else then."""
+        return any(getattr(answers, name) != told for name, told in self.answers.items())
+
 
 def _change(code: str, sentence: str, **answers: Any) -> Change:
     told: dict[str, object] = {
@@ -75,7 +79,7 @@ class Advice:
 
 def changes(*, answers: Answers) -> tuple[Change, ...]:
     """The changes that a device with these answers allows."""
-    return tuple(change for change in CHANGES if change.of(answers) != answers)
+    return tuple(change for change in CHANGES if change.possible(answers))
 
 
 def advise(

@@ -24,14 +24,15 @@ _LOG_2 = math.log(2)
 class Feature:
     """One thing about a device that moves its price.
 
-    `expr` is what it is of a table of devices; `one` the same of one device, as vocabulary.complete_one tells it,
-    and makes an answer faster. `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it binds the
-    equation and the trees alike. `knots` are where the equation may change its slope. `spread` is the prior standard
-    deviation of an effect in log price: per unit for a number with knots, per standard deviation for one without, per
-    member for a category, of which 0 leaves no effect. `varies_by` names categories whose members each have slopes of
-    their own, segment by segment, and the spread of these around the common ones; `tilts_by` the same, with one slope
-    for the whole line. `wears_with` is a number that tells what is usual where this one is not told; `trees` whether
-    the trees of the anchor see it; `needs_days` of sales are needed to tell it from what else time does.
+    `expr` is what it is of a table of devices; `one` the same of one device, as vocabulary.complete_one tells it:
+    with it an answer is faster. `direction` is how the log price may move as a number rises: `+`, `-` or `none`; it
+    binds the equation and the trees alike. `knots` are where the equation may change its slope. `spread` is the prior
+    standard deviation of an effect in log price: per unit for a number with knots, per standard deviation for one
+    without, per member for a category, of which 0 leaves no effect. `varies_by` names categories whose members each
+    have slopes of their own, segment by segment, and the spread of these around the common ones; `tilts_by` the same,
+    with one slope for the whole line. `wears_with` is a number that tells what is usual where this one is not told;
+    `trees` whether the trees of the anchor see it; `needs_days` of sales are needed to tell it from what else time
+    does.
     """
 
     name: str

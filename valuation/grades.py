@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
 
 class Grade(IntEnum):
@@ -131,6 +132,11 @@ class Rule:
     sentence: str
     applies: Callable[[Answers], bool]
 
+    @cached_property
+    def reason(self) -> Reason:
+        """The rule as a reason."""
+        return Reason(code=self.code, sentence=self.sentence)
+
 
 def _rule(code: str, verdict: Verdict, sentence: str, applies: Callable[[Answers], bool]) -> Rule:
     return Rule(code=code, verdict=verdict, sentence=sentence, applies=applies)
@@ -188,7 +194,7 @@ def assess(*, answers: Answers, battery_floor: Mapping[Grade, float]) -> Assessm
     applying = [rule for rule in RULES if rule.applies(answers)]
     worn = _condition({rule.verdict for rule in applying})
     condition = _lowered_by_battery(worn, answers.battery_health, battery_floor)
-    reasons = [Reason(code=rule.code, sentence=rule.sentence) for rule in applying]
+    reasons = [rule.reason for rule in applying]
     if condition != worn:
         sentence = f"The battery holds less than {battery_floor[sold_as(worn)]:.0%} of its capacity."
         reasons.append(Reason(code="BATTERY_BELOW_FLOOR", sentence=sentence))

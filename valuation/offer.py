@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -98,6 +97,9 @@ CAUSES: Mapping[str, Decision] = MappingProxyType(
     }
 )
 
+_CODES = np.array(list(CAUSES))
+_OFFERED = np.array([decision == Decision.OFFER for decision in CAUSES.values()])
+
 
 def decide(
     *,
@@ -180,7 +182,7 @@ def decided(
     applies = {
         "ESTIMATE_IMPOSSIBLE": ~_possible(prospects, SOLD_AS[columns], terms),
         "ESTIMATE_UNCERTAIN": ~(prospects.today[rows, grade, FSD] <= terms.max_fsd),
-        "DEVICE_UNKNOWN": ~np.isin(prospects.basis, FIRM_BASES),
+        "DEVICE_UNKNOWN": np.all([prospects.basis != basis for basis in FIRM_BASES], axis=0),
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
         "MODEL_STALE": np.full(len(rows), controls.stale),
         "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
@@ -188,10 +190,9 @@ def decided(
         "EARNS_NOTHING": _loses(listed, columns, paid / 10**digits),
         "EXPOSED": paid + controls.exposed > terms.exposure_cap.minor,
         "FOR_PARTS": grade == Grade.PARTS,
-    }
-    cause = np.select(list(applies.values()), list(applies), default="REFURBISHED")
-    offered = np.isin(cause, [name for name, decision in CAUSES.items() if decision == Decision.OFFER])
-    return Decided(cause=cause, paid_minor=np.where(offered, paid, 0), grade=grade)
+    }  # in the order of CAUSES, of which the last is left
+    first = np.argmax([*applies.values(), np.ones(len(rows), dtype=bool)], axis=0)
+    return Decided(cause=_CODES[first], paid_minor=np.where(_OFFERED[first], paid, 0), grade=grade)
 
 
 def _loses(listed: PriceList, columns: Whole, paid: Floats) -> Mask:
@@ -208,11 +209,11 @@ def _possible(prospects: Prospects, grade: Whole, terms: Terms) -> Mask:
     False for NaN.
     """
     most, rows = float(terms.resale_ceiling.amount), np.arange(len(prospects))
-    possible = np.ones(len(prospects), dtype=bool)
-    for ladder, at in product((prospects.today, prospects.later), (grade, 0 * grade + int(Grade.PARTS))):
-        p10, p50, mean = ladder[rows, at][:, [P10, P50, MEAN]].T
-        possible &= (p10 > 0) & (p10 <= p50) & (p50 <= most) & (mean > 0) & (mean <= most)
-    return possible
+    at = [grade, np.full_like(grade, Grade.PARTS)]
+    every = np.concatenate([ladder[rows, at] for ladder in (prospects.today, prospects.later)])
+    p10, p50, mean = every[..., P10], every[..., P50], every[..., MEAN]
+    possible = (p10 > 0) & (p10 <= p50) & (p50 <= most) & (mean > 0) & (mean <= most)
+    return np.asarray(possible.all(axis=0))
 
 
 def _finite(prospects: Prospects) -> Prospects:
