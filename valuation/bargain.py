@@ -141,4 +141,4 @@ def _fitted(part: Bargain, middle: Floats, step: Floats) -> Floats:
     bend = below - 2 * at + above
     with np.errstate(divide="ignore", invalid="ignore"):
         away = np.where(bend < 0, (below - above) / (2 * bend), np.sign(above - below))
-    return np.asarray(middle + step * np.clip(np.nan_to_num(away), -1, 1))
+    return np.asarray(middle + step * np.where(np.isnan(away), 0.0, away).clip(-1, 1))

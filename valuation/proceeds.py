@@ -86,15 +86,23 @@ class Proceeds(Rows):
 
     def earned(self, paid: Floats) -> Floats:
         """The mean of what is left of the resale where so much was paid: (n, 6, k)."""
-        return np.asarray(self.net[:, :, None] - self.tax(paid) - paid)
+        left = self._taxed[:, :, None] - (1 - self.vat) * paid
+        return left - self.vat * self._put(paid) if self._puts(paid) else left
+
+    @cached_property
+    def _taxed(self) -> Floats:
+        """What is left of the price after its own tax, before what is paid, and the tax that this saves: (n, 6)."""
+        return self.net - self.vat * self.price
+
+    def _puts(self, paid: Floats) -> bool:
+        """Whether a price may stay below what was paid without a refund of tax."""
+        return not (self.refunded or self.vat == 0 or bool((paid <= self.points[..., :1]).all()))
 
     def payable(self, margin_share: float) -> Floats:
         """What can be paid such that this share of the price is left in the mean: (n, 6), below zero where nothing."""
-        most = self.net - margin_share * self.price - self.vat * self.price
+        most = self._taxed - margin_share * self.price
         paid = most / (1 - self.vat)
-        if self.refunded or self.vat == 0 or (paid <= self.points[..., 0]).all():
-            return np.asarray(paid)
-        return self._solved(most)
+        return self._solved(most) if self._puts(paid[:, :, None]) else np.asarray(paid)
 
     def _solved(self, most: Floats) -> Floats:
         """The amount paid of which, with the tax that a loss does not give back, so much is the sum: (n, 6).
@@ -115,10 +123,12 @@ class Proceeds(Rows):
 
     def _put(self, paid: Floats) -> Floats:
         """The mean of how far the price stays below what was paid, nothing where a loss is refunded: (n, 6, k)."""
-        if self.refunded or self.vat == 0 or (paid <= self.points[..., :1]).all():
+        if not self._puts(paid):
             return np.zeros_like(paid)
-        short = paid[..., None] - self.points[:, :, None, :]
-        return np.asarray(np.maximum(short, 0, out=short) @ WEIGHTS)
+        short = np.zeros(np.broadcast_shapes(paid.shape, (*self.price.shape, 1)))
+        for weight, point in zip(WEIGHTS, np.moveaxis(self.points, 2, 0), strict=True):
+            short += weight * np.maximum(paid - point[:, :, None], 0)
+        return short
 
 
 def of(

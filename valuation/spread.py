@@ -78,7 +78,7 @@ class Spread:
     def outcomes_at_every_grade(self, *, centre: Floats, scale: Floats, devices: Encoded) -> Floats:
         """The same for devices at every grade: (n, grades) both, (n, grades, OUTCOMES)."""
         own = self.group[devices.codes[STRANGE], devices.codes[KIND]]
-        return self._outcomes(centre.ravel(), scale.ravel(), own.ravel()).reshape(*centre.shape, -1)
+        return self._outcomes(centre.ravel(), scale.ravel(), own.ravel()).reshape(*centre.shape, len(LEVELS))
 
     def _outcomes(self, centre: Floats, scale: Floats, own: Codes) -> Floats:
         left = (
