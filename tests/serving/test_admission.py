@@ -72,7 +72,7 @@ def test_a_refusal_does_not_wait_for_those_who_are_inside() -> None:
         told.append(time.perf_counter() - began)
 
     async def crowd() -> None:
-        inside = [asyncio.create_task(work()) for _ in range(40)]
+        inside = [asyncio.create_task(work()) for _ in range(34)]  # four of them are done by then
         await asyncio.sleep(0)
         began = time.perf_counter()
         await asyncio.gather(*(late() for _ in range(100)))

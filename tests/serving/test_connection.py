@@ -168,7 +168,7 @@ def test_beyond_the_connections_that_are_allowed_only_health_is_answered(house: 
 def test_who_was_refused_because_the_house_is_full_is_not_read_again_at_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "PAUSE_SECONDS", (0.3, 0.6))
     house.client.app.state.admission.most = 0  # type: ignore[attr-defined]
     with wire.listening(house.client.app) as port, Client(port) as client:
         ask = head("GET", "/v1/markets")
