@@ -3,61 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from contextlib import suppress
 
 from serving.refusal import Refusal
 
 MOST_HELD_BYTES = 32 * 1024 * 1024  # of bodies that have not come to their end
-STEPS_A_TURN = 4  # of some 0.4 ms each
+MOST_WAIT_SECONDS = 0.25
+STEPS_A_TURN = 4
 
 
 class Admission:
     """The bound on requests inside, and the line in which they begin.
 
     Everything is computed on one event loop. If a hundred requests came at once and each began at once, the next look
-    at the network would be forty milliseconds away, and whoever has to be refused, or asks whether we are alive,
-    would wait that long. So only STEPS_A_TURN begin in each turn of the loop, first come, first served.
+    at the network would be a hundred answers away, and whoever has to be refused, or asks whether we are alive, would
+    wait that long. So only STEPS_A_TURN begin in each turn of the loop, first come, first served. The house is full
+    with `most` inside, or while the first in the line waits for longer than MOST_WAIT_SECONDS: so the line is as long
+    as what is asked allows.
     """
 
     def __init__(self, *, most: int) -> None:
         self.most, self.inside, self.held_bytes = most, 0, 0
         self._begun = 0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._line: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._turning = False
 
-    def require_room(self) -> None:
-        """Refusal 503 where the house is full."""
+    def is_full(self) -> bool:
+        """Whether whoever comes now is refused."""
         if self.inside >= self.most:
-            raise _full()
-
-    def hold(self, count: int) -> None:
-        """Hold so many more bytes of a body, or let them go where the count is negative. Refusal 503 as above."""
-        self.held_bytes += count
-        if count > 0 and self.held_bytes > MOST_HELD_BYTES:
-            self.held_bytes -= count
-            raise _full()
+            return True
+        return bool(self._line) and time.monotonic() > self._line[0][0] + MOST_WAIT_SECONDS
 
     async def enter(self) -> None:
         """Come in, and wait for one's turn; whoever came in must `leave`. Refusal 503 where the house is full."""
-        self.require_room()
+        if self.is_full():
+            raise full()
         self.inside += 1
         if self._begun < STEPS_A_TURN and not self._line:
             self._begin()
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append((time.monotonic(), turn))
         try:
             await turn
         except asyncio.CancelledError:
-            with suppress(ValueError):
-                self._line.remove(turn)
             self.leave()
             raise
 
     def leave(self) -> None:
         """Make room for another."""
         self.inside -= 1
+
+    def hold(self, count: int) -> None:
+        """Hold so many more bytes of a body, or let them go where the count is negative. Refusal 503 as above."""
+        self.held_bytes += count
+        if count > 0 and self.held_bytes > MOST_HELD_BYTES:
+            self.held_bytes -= count
+            raise full()
 
     def _begin(self) -> None:
         self._begun += 1
@@ -69,11 +72,12 @@ class Admission:
         """A new turn of the loop: let the next ones begin; stop turning when a turn saw nobody."""
         self._turning, self._begun = False, 0
         while self._line and self._begun < STEPS_A_TURN:
-            turn = self._line.popleft()
+            _, turn = self._line.popleft()
             if not turn.done():
                 turn.set_result(None)
                 self._begin()
 
 
-def _full() -> Refusal:
+def full() -> Refusal:
+    """The answer of a house that is full."""
     return Refusal(503, "full", "Too much is asked at the moment.", headers={"Retry-After": "1"})

@@ -78,7 +78,8 @@ def create_app(
     )
     app.include_router(api.router(desk, buyback, office))
     app.include_router(page.router(desk, buyback), include_in_schema=False)
-    app.add_middleware(Guard, **_guarded(settings, now))
+    app.state.admission = Admission(most=settings.most_inside)
+    app.add_middleware(Guard, admission=app.state.admission, **_guarded(settings, now))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     _describe_problems(app)
@@ -99,7 +100,6 @@ def _guarded(settings: Settings, now: Callable[[], datetime]) -> dict[str, Any]:
             free=settings.unlimited,
             now=now,
         ),
-        "admission": Admission(most=settings.most_inside),
     }
 
 

@@ -62,6 +62,7 @@ ENTRIES: Mapping[str, Entry] = {
     "GET /check": Entry(scopes=_SELLER),
     "POST /check": Entry(scopes=_SELLER, body=FORM, priced=True),
 }
+VITAL = frozenset(name.removeprefix("GET ").encode() for name, entry in ENTRIES.items() if entry.vital)
 
 
 class Entries:

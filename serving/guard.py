@@ -95,7 +95,7 @@ class Guard:
         try:
             await self._serve(scope, receive, send)
         except Refusal as refusal:
-            _count(refusal, scope)
+            _count(refusal)
             await refusal.response(request_id=state["request_id"])(scope, receive, send)
         except Exception:
             log.exception("unforeseen", request_id=state["request_id"])
@@ -113,9 +113,6 @@ class Guard:
         if entry.vital:
             await self.app(scope, receive, send)
             return
-        if scope["state"].get("crowded"):
-            raise Refusal(503, "crowded", "Too many are connected.", headers=_AWAY)
-        self.admission.require_room()
         caller = scope["state"]["caller"] = self._caller(scope, headers, entry)
         asked: Any = fields
         if entry.body:
@@ -195,7 +192,6 @@ class _Answer:
 
 
 _UNFORESEEN = Refusal(500, "unforeseen", "Something went wrong here, not with your request. It was logged.")
-_AWAY = {"Retry-After": "1", "Connection": "close"}
 
 
 def _unauthorised() -> Refusal:
@@ -208,10 +204,9 @@ def _forbidden() -> Refusal:
     return Refusal(403, "scope", "This key is not for this address.")
 
 
-def _count(refusal: Refusal, scope: Scope) -> None:
-    if refusal.code in ("full", "crowded"):
+def _count(refusal: Refusal) -> None:
+    if refusal.code == "full":
         metrics.shed()
-        scope["state"]["shed"] = True  # see connection.py
     elif refusal.status == 429:
         metrics.limited(refusal.code)
 

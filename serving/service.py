@@ -64,7 +64,7 @@ async def serve(*, settings: Settings, listening: socket.socket, whole: bool) ->
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=connection.kind(most=settings.most_connections),
+            http=connection.kind(most=settings.most_connections, admission=app.state.admission),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -17,7 +17,7 @@ from serving import connection
 @contextmanager
 def listening(app: Any, *, most: int = 1000) -> Iterator[int]:
     """Serve an application as reprise-serve does, without its lifespan; the port."""
-    kind = connection.kind(most=most)
+    kind = connection.kind(most=most, admission=app.state.admission)
     server = uvicorn.Server(
         uvicorn.Config(app, http=kind, ws="none", lifespan="off", log_config=None, access_log=False)
     )
