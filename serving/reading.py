@@ -22,9 +22,9 @@ def check_text(text: str) -> None:
     if text.isascii() and text.isprintable():
         return
     if len(text) > MOST_LETTERS:
-        raise Refusal(400, "text_too_long", f"Some text is longer than {MOST_LETTERS} letters.")
+        raise Refusal(422, "text_too_long", f"Some text is longer than {MOST_LETTERS} letters.")
     if any(unicodedata.category(letter) in _REFUSED_LETTERS for letter in text):
-        raise Refusal(400, "text", "Some text holds control, invisible or unassigned characters.")
+        raise Refusal(422, "text", "Some text holds control, invisible or unassigned characters.")
 
 
 _REFUSED_LETTERS = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -37,7 +37,7 @@ def read_json(body: bytes) -> Any:
     Raises Refusal 400.
     """
     if body.count(b",") >= MOST_VALUES:
-        raise Refusal(400, "too_many_values", f"The body has more than {MOST_VALUES} values.")
+        raise Refusal(422, "too_many_values", f"The body has more than {MOST_VALUES} values.")
     try:
         value = _DECODER.decode(body.decode())
         _check_value(value, 1)
@@ -50,7 +50,7 @@ def read_json(body: bytes) -> Any:
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MOST_KEYS:
-        raise Refusal(400, "too_many_keys", f"An object has more than {MOST_KEYS} names.")
+        raise Refusal(422, "too_many_keys", f"An object has more than {MOST_KEYS} names.")
     read = dict(pairs)
     if len(read) < len(pairs):
         raise Refusal(400, "duplicate_key", "An object has a name twice.")
@@ -59,14 +59,14 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _whole(digits: str) -> int:
     if len(digits.lstrip("-")) > MOST_DIGITS:
-        raise Refusal(400, "number", f"A whole number has more than {MOST_DIGITS} digits.")
+        raise Refusal(422, "number", f"A whole number has more than {MOST_DIGITS} digits.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     number = float(digits) if len(digits) <= MOST_LETTERS else math.inf
     if not math.isfinite(number):
-        raise Refusal(400, "number", "A number is too large.")
+        raise Refusal(422, "number", "A number is too large.")
     return number
 
 
@@ -81,7 +81,7 @@ _DECODER = json.JSONDecoder(
 
 def _check_value(value: Any, depth: int) -> None:
     if depth > MOST_DEPTH:
-        raise Refusal(400, "too_deep", f"The body is nested deeper than {MOST_DEPTH}.")
+        raise Refusal(422, "too_deep", f"The body is nested deeper than {MOST_DEPTH}.")
     if isinstance(value, str):
         check_text(value)
     elif isinstance(value, list):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,35 +52,6 @@ BODIES = [
 ]
 QUOTE = "/v1/buyback/quotes"
 soak = pytest.mark.soak
-
-
-@pytest.fixture(scope="session")
-def server_of_its_own() -> Iterator[postgres.Server]:
-    """A PostgreSQL for the servers that are tested here."""
-    if postgres.programs() is None:
-        pytest.skip("LEFT OUT: PostgreSQL is not installed (Debian: postgresql)")
-    with postgres.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, home: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{home / 'quotes.db'}"
-    server = request.getfixturevalue("server_of_its_own")
-    return str(server.url(server.database()))
-
-
-@pytest.fixture
-def home(tmp_path: Path, directory: Path, employ: Callable[[Path, Path], None]) -> Path:
-    employ(tmp_path, directory)
-    return tmp_path
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 class House:

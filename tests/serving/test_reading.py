@@ -57,7 +57,10 @@ REFUSED = {
 def test_json_that_another_reader_would_bend_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
         reading.read_json(body)
-    assert (refused.value.status, refused.value.code) == (400, REFUSED[body])
+    assert refused.value.code == REFUSED[body]
+    constant = body in (b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}')
+    no_json = constant or refused.value.code in ("not_json", "not_utf8", "duplicate_key")
+    assert refused.value.status == (400 if no_json else 422)
 
 
 PLAIN = st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126), max_size=5)
@@ -88,7 +91,7 @@ def test_names_of_devices_in_any_language_are_text() -> None:
 def test_a_form_with_a_field_twice_or_odd_letters_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
         reading.read_form(body)
-    assert refused.value.status == 400
+    assert refused.value.status in (400, 422)
 
 
 def test_a_form_is_read_without_the_spaces_around() -> None:
