@@ -129,7 +129,7 @@ def _add_devices(routes: APIRouter, desk: Desk) -> None:
         q: Search = "",
         brand: Search = "",
         category: asks.Category | None = None,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        limit: Annotated[int, Query(ge=1, le=100), asks.Written] = 20,
     ) -> Response:
         """Find devices by name, however it is spelled."""
         found = desk.search(q=q, brand=brand, category=category, limit=limit)

@@ -43,6 +43,13 @@ def _written_day(value: object) -> object:
     raise ValueError("a day is written as 2021-01-31")
 
 
+def _written_number(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        raise ValueError("a number is written with the digits 0 to 9")
+    return value
+
+
+Written = BeforeValidator(_written_number)  # in a query, where pydantic itself takes 1_0 for ten
 Market = Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
 DeviceId = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=120)]
@@ -208,7 +215,7 @@ class ComparablesAsk(Ask):
     market: Market
     device_id: DeviceId
     grade: GradeWord  # type: ignore[valid-type]
-    battery_health: Annotated[Share | None, Field(strict=False)] = None
+    battery_health: Annotated[Share | None, Field(strict=False), Written] = None
     carrier_locked: Annotated[bool | None, Field(strict=False)] = None
 
 

@@ -1,11 +1,18 @@
-"""Logs: one JSON line an event on standard error, uvicorn's and other libraries' included."""
+"""Logs: one JSON line an event on standard error, uvicorn's and other libraries' included.
+
+An exception is told by its kinds and the places in the code that it went through. Its words are left out: they can
+hold what a customer sent.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
+from collections.abc import Iterator
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 
 def configure() -> None:
@@ -14,7 +21,7 @@ def configure() -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _without_words,
     ]
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -27,15 +34,43 @@ def configure() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    for name in ("serving", "courier"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+    structlog.configure(  # without the standard library's loggers, which take three times as long
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """Writes lines to standard error, whatever that is at the time; one write a line, so that none is torn."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+def _without_words(_: object, __: str, event: EventDict) -> EventDict:
+    told = event.pop("exc_info", None)
+    if told is True:
+        told = sys.exc_info()
+    error = told[1] if isinstance(told, tuple) else told
+    if isinstance(error, BaseException):
+        event["exception"] = [type(one).__qualname__ for one in _behind(error)]
+        event["trace"] = [
+            f"{code.co_filename}:{line} {code.co_name}"
+            for code, line in ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
+        ]
+    return event
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

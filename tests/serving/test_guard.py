@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from serving import guard
@@ -19,6 +22,8 @@ from serving.guard import Guard
 from serving.keys import Keys
 from serving.limits import Limits
 from serving.refusal import Refusal
+from serving.settings import Settings
+from tests.serving.conftest import House, built
 from tests.serving.routes import ADDRESSES as ROUTES
 from tests.serving.routes import FORMS, NO_QUOTE, POSTED, PRICED
 
@@ -32,17 +37,17 @@ def everybody_may_do_everything(house: Any) -> None:
     house.show_key("storefront", "seller", "operator")
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path of every value inside a body."""
     members = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
     for name, inner in members:
         yield (*path, name)
-        yield from _leaves(inner, (*path, name))
+        yield from leaves(inner, (*path, name))
 
 
-def _with(body: Any, path: tuple[Any, ...], raw: str) -> bytes:
+def with_raw(body: Any, path: tuple[Any, ...], raw: str) -> bytes:
     """The body with raw JSON text at a path."""
     changed = json.loads(json.dumps(body))
     inner = changed
@@ -101,8 +106,8 @@ WRONG = {
 def test_no_wrong_value_of_any_field_is_taken_nor_repeated_nor_breaks_the_server(
     client: TestClient, bodies: dict[str, Any], route: str, wrong: str
 ) -> None:
-    for path in _leaves(bodies[route]):
-        answer = client.post(route, content=_with(bodies[route], path, WRONG[wrong]), headers=HEADERS)
+    for path in leaves(bodies[route]):
+        answer = client.post(route, content=with_raw(bodies[route], path, WRONG[wrong]), headers=HEADERS)
         if (wrong, path[-1]) == ("number in quotes", "amount"):
             assert answer.status_code in (200, 404, 422)  # "12" is how an amount is written
             continue
@@ -114,14 +119,14 @@ def test_no_wrong_value_of_any_field_is_taken_nor_repeated_nor_breaks_the_server
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_true_is_no_number_and_one_no_truth(client: TestClient, bodies: dict[str, Any], route: str) -> None:
-    for path in _leaves(bodies[route]):
+    for path in leaves(bodies[route]):
         field = path[-1]
         for raw in ("true", "1"):
             if field == "battery_health" and raw == "1":
                 continue
             if raw == "true" and isinstance(_at(bodies[route], path), bool):
                 continue
-            answer = client.post(route, content=_with(bodies[route], path, raw), headers=HEADERS)
+            answer = client.post(route, content=with_raw(bodies[route], path, raw), headers=HEADERS)
             assert answer.status_code == 422, (path, raw)
 
 
@@ -135,7 +140,7 @@ def _at(body: Any, path: tuple[Any, ...]) -> Any:
 def test_a_field_that_is_not_known_is_refused_at_any_depth(
     client: TestClient, bodies: dict[str, Any], route: str
 ) -> None:
-    for path in [(), *_leaves(bodies[route])]:
+    for path in [(), *leaves(bodies[route])]:
         if isinstance(_at(bodies[route], path), dict):
             body = json.loads(json.dumps(bodies[route]))
             _at(body, path)[SECRET] = 1
@@ -220,6 +225,196 @@ def test_a_wrong_parameter_is_malformed(client: TestClient, address: str) -> Non
     answer = client.get(address)
     assert answer.status_code == 422
     assert "<b>" not in answer.text
+
+
+QUERIES = {
+    "/v1/devices": {"q": "iphone", "brand": "Apple", "category": "smartphone", "limit": "3"},
+    "/v1/buyback/questions": {"market": "GB", "device_id": "apple-iphone-13-128gb", "lang": "en"},
+    "/v1/comparables": {
+        "market": "GB",
+        "device_id": "apple-iphone-13-128gb",
+        "grade": "GOOD",
+        "battery_health": "0.9",
+        "carrier_locked": "false",
+    },
+}
+FREE = {("/v1/devices", "q"), ("/v1/devices", "brand")}  # words to look for: any letters that people write
+WRONG_LETTERS = (
+    "%ed%a0%80",
+    "%00",
+    "a%0ab",
+    "%e2%80%aetxt",
+    "iPh%e2%80%8bone",
+    "%ef%bb%bfa",
+    "%ee%80%80",
+    "%ff",
+)
+WRONG_WORDS = (
+    "NaN",
+    "Infinity",
+    "1e400",
+    "9" * 400,
+    "1_0",
+    "0x10",
+    "-1e-300",
+    "%d9%a1",
+    "%ef%bc%91",
+    "",
+    "%20",
+)
+MORE_WORDS = (
+    SECRET,
+    f"<script>{SECRET}",
+    f"'; DROP {SECRET}",
+    f"../{SECRET}",
+    SECRET * 50,
+    "[]",
+    "{}",
+    "null",
+)
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_LETTERS, *WRONG_WORDS, *MORE_WORDS])
+@pytest.mark.parametrize("address", QUERIES)
+def test_no_wrong_value_of_any_parameter_is_taken_nor_repeated_nor_breaks_the_server(
+    client: TestClient, address: str, wrong: str
+) -> None:
+    for name in QUERIES[address]:
+        others = "&".join(f"{other}={value}" for other, value in QUERIES[address].items() if other != name)
+        answer = client.get(f"{address}?{name}={wrong}&{others}")
+        allowed = (200, 400, 422) if (address, name) in FREE else (400, 404, 409, 422)
+        assert answer.status_code in allowed, (name, answer.text)
+        assert answer.status_code == 400 or wrong not in WRONG_LETTERS
+        assert SECRET not in answer.text and SECRET not in str(answer.headers)
+
+
+@pytest.mark.parametrize("address", [*QUERIES, "/", "/check"])
+def test_a_parameter_that_is_told_twice_is_refused(client: TestClient, address: str) -> None:
+    answer = client.get(f"{address}?market=GB&q=a&market=FR")
+    assert (answer.status_code, answer.json()["code"]) == (400, "parameter_twice")
+
+
+@pytest.mark.parametrize(
+    "name", ["Idempotency-Key", "Content-Type", "Content-Length", "Authorization", "Host"]
+)
+def test_a_header_that_says_who_or_what_is_not_told_twice(client: TestClient, name: str) -> None:
+    twice = [("Host", "testserver"), (name, "1"), (name, "1")]
+    answer = client.get("/v1/markets", headers=twice)
+    assert (answer.status_code, answer.json()["code"]) == (400, "header_twice")
+
+
+MUTANTS = [2_000, pytest.param(50_000, marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("count", MUTANTS)
+def test_no_bytes_break_the_server_nor_hold_it_up(tmp_path: Path, bodies: dict[str, Any], count: int) -> None:
+    with built(tmp_path / "patient", writes=0) as house:
+        house.show_key("storefront", "seller", "operator")
+        _send_mutants(house, bodies, count)
+
+
+def _send_mutants(house: House, bodies: dict[str, Any], count: int) -> None:
+    rng = random.Random(20261123)
+    sent = [json.dumps(bodies[route]).encode() for route in ROUTES]
+    took, seen = [], set()
+    for number in range(count):
+        route = number % len(ROUTES)
+        mutant = bytearray(sent[route])
+        for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
+            _mutate(mutant, rng)
+        began = time.perf_counter()
+        headers = {**HEADERS, "Idempotency-Key": str(number)}
+        answer = house.client.post(ROUTES[route], content=bytes(mutant), headers=headers)
+        took.append(time.perf_counter() - began)
+        seen.add(answer.status_code)
+        assert answer.status_code < 500, bytes(mutant)
+    assert seen <= {200, 201, 400, 404, 409, 413, 415, 422}
+    assert sorted(took)[int(0.99 * count)] < 0.1  # in process and on a busy machine; alone: 0.02
+
+
+PIECES = (b"[", b"{", b'"', b"\\ud800", b"1e999", b"-", b"\x00", b"null", b"\xff", b",", b"9" * 30)
+
+
+def _mutate(body: bytearray, rng: random.Random) -> None:
+    at, byte = rng.randrange(len(body)), rng.randrange(256)
+    kind = rng.randrange(5)
+    if kind == 0:
+        body[at] = byte
+    elif kind == 1:
+        body.insert(at, byte)
+    elif kind == 2 and len(body) > 8:
+        del body[at : at + rng.randrange(1, 8)]
+    elif kind == 3:
+        body[at:at] = rng.choice(
+            (b"[", b"{", b'"', b"\\ud800", b"1e999", b"-", b"\x00", b"null", b"\xff", b",", b"9" * 30)
+        )
+    else:
+        body[at:at] = body[: rng.randrange(1, 40)]
+
+
+HOARDS = {
+    "a million brackets": b"[" * 1_000_000,
+    "a million objects deep": b'{"a":' * 200_000,
+    "half a million numbers": b"[" + b"1," * 500_000 + b"1]",
+    "half a million names": b"{" + b",".join(b'"%d":1' % n for n in range(90_000)) + b"}",
+    "one number of a million digits": b"1" * 1_000_000,
+    "one fraction of a million digits": b"1." + b"1" * 1_000_000,
+    "one text of a million letters": b'"' + b"a" * 1_000_000 + b'"',
+    "one text of many foreign letters": b'"' + "\u00e9".encode() * 500_000 + b'"',
+    "a text of escapes": b'"' + b"\\u00e9" * 170_000 + b'"',
+}
+
+
+@pytest.mark.parametrize("name", HOARDS)
+def test_a_body_made_to_take_long_is_refused_soon(client: TestClient, name: str) -> None:
+    began = time.process_time()
+    body = HOARDS[name][: 1024 * 1024]
+    answer = client.post("/v1/valuations", content=body, headers=HEADERS)
+    assert answer.status_code in (400, 422)
+    assert time.process_time() - began < 0.2
+
+
+ORIGIN = "https://shop.example"
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[TestClient]:
+    with built(tmp_path / "shared", origins=(ORIGIN,)) as house:
+        yield house.client
+
+
+def _preflight(client: TestClient, origin: str, method: str = "POST", headers: str = "content-type") -> Any:
+    wished = {"Origin": origin, "Access-Control-Request-Method": method}
+    return client.options("/v1/buyback/quotes", headers={**wished, "Access-Control-Request-Headers": headers})
+
+
+def test_scripts_of_other_sites_may_not_ask_unless_they_are_named(
+    client: TestClient, shared: TestClient
+) -> None:
+    assert _preflight(client, ORIGIN).status_code == 405
+    assert "access-control-allow-origin" not in client.get("/v1/markets", headers={"Origin": ORIGIN}).headers
+    allowed = _preflight(shared, ORIGIN, headers="content-type,idempotency-key,authorization")
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, ORIGIN)
+    assert _preflight(shared, "https://evil.example").status_code == 400
+    assert _preflight(shared, "null").status_code == 400
+    assert _preflight(shared, ORIGIN, method="DELETE").status_code == 400
+    for path in ("/v1/markets", "/v1/devices/none", "/v1/devices?limit=x"):
+        heard = shared.get(path, headers={"Origin": ORIGIN}).headers
+        assert heard["access-control-allow-origin"] == ORIGIN
+        assert "access-control-allow-credentials" not in heard
+        unheard = shared.get(path, headers={"Origin": "https://evil.example"}).headers
+        assert "access-control-allow-origin" not in unheard
+
+
+@pytest.mark.parametrize("origin", ["*", "shop.example", "https://shop.example/", "https://*.example"])
+def test_an_origin_is_a_scheme_and_a_host(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(home=tmp_path, origins=(origin,))
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/metrics", "/docs/oauth2-redirect"])
+def test_what_is_not_for_everybody_is_not_there(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
