@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 UNKNOWN = -1
-AT_ONCE = 1_024  # rows: what is reckoned of so many fits a processor's cache
+AT_ONCE = 2_048  # rows: what is reckoned of so many fits a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)

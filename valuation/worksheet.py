@@ -30,6 +30,7 @@ BY_GRADE = (RANK, "value_log", "doubt_log")
 RANKS = np.array([[float(grade) for grade in Grade]])
 DOUBT: Part = ("", "")
 NONE = np.empty(0, dtype=np.int64)
+FEW = 64  # devices, whose rows are added up at once
 
 
 class Columns:
@@ -176,7 +177,12 @@ class Stack:
 
     def added(self, rows: Whole) -> Floats:
         """What rows (groups, ...) add up to: (..., columns)."""
-        return np.asarray(self.values.take(rows, axis=0).sum(axis=0))
+        if rows[0:1].size <= FEW:
+            return np.asarray(self.values.take(rows, axis=0).sum(axis=0))
+        found = self.values.take(rows[0], axis=0)
+        for more in rows[1:]:
+            found += self.values.take(more, axis=0)
+        return found
 
 
 class Walks:
@@ -243,9 +249,10 @@ class Worksheet:
         slopes, rows = self._slopes(devices)
         said = self.columns.cut(slopes, 0, self.columns.width) * self.columns.heights(devices)
         shares = dict.fromkeys(self.order, np.zeros(devices.rows))
-        for part, columns in self.columns.of.items():
+        by_part = np.add.reduceat(said, self.columns.starts[:-1], axis=1)
+        for part, share in zip(self.columns.parts, by_part.T, strict=True):
             if part != DOUBT:
-                shares[part[1]] = shares[part[1]] + said[:, columns].sum(axis=1)
+                shares[part[1]] = shares[part[1]] + share
         for name in self.walked:
             shares[name] = shares[name] + self._walked(devices, rows)
         return shares
