@@ -181,7 +181,7 @@ def decided(
         "ESTIMATE_UNCERTAIN": ~(prospects.today[rows, grade, FSD] <= terms.max_fsd),
         "DEVICE_UNKNOWN": ~np.isin(prospects.basis, FIRM_BASES),
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
-        "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
+        "MARKET_FALLS": np.full(len(rows), controls.index_change <= -float(terms.index_brake)),
         "BELOW_MINIMUM": paid < terms.minimum_offer.minor,
         "EARNS_NOTHING": _loses(listed, columns, paid / 10**digits),
         "EXPOSED": paid + controls.exposed > terms.exposure_cap.minor,
