@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Annotated
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from valuation import markets
 from valuation.controls import CALM, Controls
 
 log = structlog.get_logger("serving")
@@ -29,12 +30,22 @@ class _Market(BaseModel):
     index_change: Annotated[float, Field(gt=-1, lt=1)] = 0.0
 
 
-_FILE = TypeAdapter(dict[Annotated[str, Field(pattern="^[A-Z]{2}$")], _Market])
+def _with_terms(market: str) -> str:
+    if market not in markets.markets():
+        raise ValueError(
+            f"there are no terms for market {market!r}: known are {', '.join(markets.markets())}"
+        )
+    return market
+
+
+_FILE = TypeAdapter(dict[Annotated[str, AfterValidator(_with_terms)], _Market])
 
 
 @dataclass
 class ControlsFile:
-    """The file; absent, nothing is held against offers. One that cannot be read stops all of them."""
+    """The file; absent, nothing is held against offers. One that cannot be read stops all of them, and so does
+    one that names a market without terms: whoever wrote it may have meant to stop another.
+    """
 
     path: Path
     _stamp: tuple[int, int] | None = field(default=None, init=False)

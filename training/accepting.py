@@ -14,14 +14,12 @@ from types import MappingProxyType
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import isotonic_regression
 from scipy.special import log_ndtr
 
 from valuation.acceptance import AGES, Acceptance, members, told
-
-Floats = NDArray[np.float64]
+from valuation.rows import Floats, Whole
 
 FEWEST_QUOTES = 100
 # How far the answers to usual offers are expected to differ by the members of each, as the sd of a probit; learned from
@@ -73,12 +71,7 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
         )
     drawn, kept = used.to_numpy(), (used | _made_by_people(quotes)).to_numpy()
     asked, drawn = quotes.filter(kept), drawn[kept]
-    columns = told(owners.filter(kept))
-    words = {names: pl.Series(members(columns, names), dtype=pl.String) for names in SHIFTS}
-    known = {names: column.drop_nulls().unique().sort() for names, column in words.items()}
-    design = sparse.hstack(
-        [np.ones((asked.height, 1)), *(_met(words[names], known[names]) for names in SHIFTS)], format="csr"
-    )
+    words, known, design = _design(owners.filter(kept))
     sizes = (1, *(len(column) for column in known.values()))
     offered = np.log(asked["offer"].to_numpy() / flawless[kept])
     moved, apart = (
@@ -106,6 +99,31 @@ def fit(*, owners: pl.DataFrame, quotes: pl.DataFrame, flawless: Floats) -> Acce
         spread_error=error / slope,
         quotes=int(drawn.sum()),
     )
+
+
+def usual_offers(*, owners: pl.DataFrame, offered: Floats, fold: Whole) -> Floats:
+    """The usual log offer for each device (n,), told by the log offers (n,) of the other folds (n,)."""
+    _, known, design = _design(owners)
+    return _told_by_others(design, offered, fold, (1, *map(len, known.values())))
+
+
+def _told_by_others(
+    design: sparse.csr_matrix, offered: Floats, fold: Whole, sizes: tuple[int, ...]
+) -> Floats:
+    usual = np.empty(len(offered))
+    for held in np.unique(fold):
+        others, own = fold != held, fold == held
+        usual[own] = design[own] @ _usual(design[others], offered[others], sizes)
+    return usual
+
+
+def _design(owners: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, pl.Series], sparse.csr_matrix]:
+    """By SHIFTS, the member that each device is (n,) and the members met; and a column for each, after one for all."""
+    columns = told(owners)
+    words = {names: pl.Series(members(columns, names), dtype=pl.String) for names in SHIFTS}
+    known = {names: column.drop_nulls().unique().sort() for names, column in words.items()}
+    met = (_met(words[names], known[names]) for names in SHIFTS)
+    return words, known, sparse.hstack([np.ones((owners.height, 1)), *met], format="csr")
 
 
 def answered(quotes: pl.DataFrame) -> pl.Series:
@@ -193,10 +211,7 @@ def _told_apart(
 
     Drawn evenly, the log of an offer with this density has a variance of 1 / (12 density^2).
     """
-    fold, left = np.arange(len(offered)) % FOLDS, np.empty(len(offered))
-    for held in range(FOLDS):
-        others, own = fold != held, fold == held
-        left[own] = offered[own] - design[own] @ _usual(design[others], offered[others], sizes)
+    left = offered - _told_by_others(design, offered, np.arange(len(offered)) % FOLDS, sizes)
     size = 1.4826 * np.median(np.abs(left))
     kept = np.abs(left) <= FAR * size
     share = min(1.0, float((density[kept] ** -2 / 12).mean() / (left[kept] ** 2).mean()))

@@ -58,11 +58,12 @@ def read(*, path: Path, on: date, appraiser: Appraiser, mapping: mappings.Mappin
 
     A day `on` in the file overrides `on`; a condition stands for the grade it is sold as.
     """
-    raw = intake.scan(path).collect()
+    raw = intake.scan(path)
+    columns = raw.collect_schema().names()
     found = intake.read(
         path=path,
         contract=ledger.DEVICES,
-        mapping=_with_attributes(mapping or mappings.IDENTITY, appraiser, raw.columns),
+        mapping=_with_attributes(mapping or mappings.IDENTITY, appraiser, columns),
         as_of=None,
     )
     devices = found.good.with_columns(
@@ -70,7 +71,7 @@ def read(*, path: Path, on: date, appraiser: Appraiser, mapping: mappings.Mappin
         grade=pl.coalesce("grade", pl.col("condition").replace_strict(_SOLD_AS, default=None)),
     )
     return Read(
-        raw=raw,
+        raw=raw.collect(),
         devices=devices.filter(pl.col("currency").is_in(appraiser.currencies)),
         complaints=pl.concat([_complaints(found), _without_sales(devices, appraiser)]),
     )

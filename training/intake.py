@@ -60,10 +60,7 @@ def read(
     except (ledger.LedgerError, mappings.MappingError) as error:
         raise IntakeError(f"{path} does not fit.\n{error}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntakeError(
-            f"{path} cannot be read as a table: {str(error).splitlines()[0]}. It is damaged, or no {_SUFFIXES} file "
-            "in UTF-8 with one header and commas between the cells: write it again."
-        ) from None
+        raise _unreadable(path, error) from None
     aside = _set_aside(table)
     return Intake(
         good=_without(audit.good, aside),
@@ -71,6 +68,13 @@ def read(
         aside=aside,
         read=table.height,
         attributes=chosen.attributes,
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> IntakeError:
+    return IntakeError(
+        f"{path} cannot be read as a table: {str(error).splitlines()[0]}. It is damaged, or no {_SUFFIXES} file in "
+        "UTF-8 with one header and commas between the cells: write it again."
     )
 
 
@@ -142,8 +146,11 @@ def scan(path: Path) -> pl.LazyFrame:
         )
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise IntakeError(f"{path} is in UTF-16. Save it as csv in UTF-8.")
-    table = reader(path)
-    _refuse_other_separators(path, table.collect_schema().names())
+    try:
+        table = reader(path)
+        _refuse_other_separators(path, table.collect_schema().names())
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, error) from None
     return table
 
 
@@ -152,6 +159,17 @@ def _refuse_other_separators(path: Path, names: list[str]) -> None:
     for separator in (";", "\t", "|"):
         if len(names) == 1 and separator in names[0]:
             raise IntakeError(f"The columns of {path} are separated by {separator!r}. Write it with commas.")
+
+
+def _refuse_named_twice(path: Path) -> None:
+    """Which of two columns of one name is meant, nobody can tell; columns without a name are not read."""
+    header = pl.read_csv(
+        path, has_header=False, n_rows=1, infer_schema=False, truncate_ragged_lines=True
+    ).row(0)
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        raise IntakeError(
+            f"{path} has more than one column {', '.join(map(repr, twice))}. Rename or drop all but one of each."
+        )
 
 
 def _reader(path: Path) -> tuple[bytes, Callable[[Path], pl.LazyFrame]]:
@@ -163,6 +181,7 @@ def _reader(path: Path) -> tuple[bytes, Callable[[Path], pl.LazyFrame]]:
 
 
 def _scan_csv(path: Path) -> pl.LazyFrame:
+    _refuse_named_twice(path)
     return pl.scan_csv(path, infer_schema=False)
 
 

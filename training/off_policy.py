@@ -75,13 +75,13 @@ def value(*, logged: Logged, target: Floats, told: Floats, unsure: Floats) -> Es
     density, gap = logged.density[rows], np.full(len(rows), np.inf)
     made = target[rows] > 0
     gap[made] = np.log(target[rows][made] / logged.offer[rows][made])
-    weight = (np.abs(gap) <= BANDWIDTH) / (2 * BANDWIDTH * density)
+    weight = kernel(gap=gap, density=density)
     off = logged.reward[rows] - logged.told[rows]
     nothing = ~made  # what is not offered earns nothing, whoever asks
     reach = min(1.0, float(weight.mean() + nothing.mean())) if len(rows) else 0.0
-    near, error = _mean(weight * off, logged.cell[rows])
+    near, error = mean_by_cell(weight * off, logged.cell[rows])
     away = (np.abs(gap) > FAR) & made
-    far, far_error = _mean(off[away], logged.cell[rows][away])
+    far, far_error = mean_by_cell(off[away], logged.cell[rows][away])
     beyond = 1 - reach
     if beyond == 0 or not away.any():
         far, far_error = 0.0, 0.0 if beyond == 0 else np.inf
@@ -105,7 +105,7 @@ def value(*, logged: Logged, target: Floats, told: Floats, unsure: Floats) -> Es
 def as_it_was(*, logged: Logged) -> Estimate:
     """What the offers that were made earned per quote, drawn or not."""
     rows = np.isfinite(logged.reward)
-    mean, error = _mean(logged.reward[rows], logged.cell[rows])
+    mean, error = mean_by_cell(logged.reward[rows], logged.cell[rows])
     return Estimate(
         value=mean,
         low=mean - Z95 * error,
@@ -117,7 +117,12 @@ def as_it_was(*, logged: Logged) -> Estimate:
     )
 
 
-def _mean(values: Floats, cell: Whole) -> tuple[float, float]:
+def kernel(*, gap: Floats, density: Floats) -> Floats:
+    """The weight of each drawn offer: even where its log is within a `gap` of BANDWIDTH, over its density: (n,)."""
+    return np.asarray((np.abs(gap) <= BANDWIDTH) / (2 * BANDWIDTH * density))
+
+
+def mean_by_cell(values: Floats, cell: Whole) -> tuple[float, float]:
     """A mean and its standard error, where values of a cell err together; no values leave both unknown: infinite."""
     if not len(values):
         return 0.0, np.inf

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from training import devices as valuing
+from training import intake
 from training import mapping as mappings
 from valuation import markets, money, offer
 from valuation.appraisal import Prospects
@@ -150,8 +151,10 @@ def offer_for(
 ) -> pl.DataFrame:
     """Make offers for the devices of a file as devices.appraise reads it, with a `condition` in each row.
 
-    Returns the columns of the file and ANSWERS; a row with a fault has no offer and says why in `fault`.
+    Returns the columns of the file and ANSWERS; a row with a fault has no offer and says why in `fault`. Raises
+    IntakeError where there is no such column at all.
     """
+    _refuse_without_condition(path, mapping)
     read = valuing.read(path=path, on=on, appraiser=appraiser, mapping=mapping)
     faulty = pl.concat([read.complaints, _unquotable(read.devices)])
     quotable = read.devices.join(faulty, on="row", how="anti")
@@ -159,6 +162,18 @@ def offer_for(
         [quotable.select("row"), table(devices=quotable, appraiser=appraiser)], how="horizontal"
     )
     return read.answered(answers=answers, complaints=faulty, names=ANSWERS)
+
+
+def _refuse_without_condition(path: Path, mapping: mappings.Mapping | None) -> None:
+    """A grade says what a device is sold as, not what its owner declares."""
+    if "condition" not in {
+        *intake.scan(path).collect_schema().names(),
+        *(mapping.columns if mapping else ()),
+    }:
+        raise intake.IntakeError(
+            f"{path} lacks condition, which offers rest on: add a column with one of {', '.join(CONDITIONS)} in each "
+            "row, or name its source in a mapping file."
+        )
 
 
 def _unquotable(devices: pl.DataFrame) -> pl.DataFrame:

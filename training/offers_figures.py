@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from training import off_policy, offers_study
+from training import drawing, off_policy, offers_study
+from training.drawing import Weights
 from training.measures import calibration_error
 from training.off_policy import Estimate, Logged
 from training.offers_known import BEST
@@ -73,9 +74,10 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The figures of a rehearsal over `n` quotes."""
+    """The figures of a rehearsal over `n` quotes; `draws` says whether drawn ones were drawn as they say."""
 
     n: int
+    draws: Weights | None
     policies: tuple[Policy, ...]
     words: Words
 
@@ -100,8 +102,9 @@ def _finite(told: Any) -> Any:
 
 
 def figures(judged: pl.DataFrame) -> Figures:
-    """Take the figures of the rows of offers_study.rehearse, or of offers_known.with_truth."""
-    return Figures(n=judged.height, policies=tuple(_policies(judged)), words=_words(judged))
+    """Take the figures of the rows of offers_study.rehearse, or of offers_known.with_truth. Raises PropensityError."""
+    draws = drawing.checked(weight=judged["weight"].to_numpy(), cell=judged["cell"])
+    return Figures(n=judged.height, draws=draws, policies=tuple(_policies(judged)), words=_words(judged))
 
 
 def _policies(judged: pl.DataFrame) -> Iterator[Policy]:

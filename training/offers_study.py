@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
-from training import accepting, fitting, offers, owning
+from training import accepting, drawing, fitting, offers, owning
 from training.offers import Page
 from training.owning import Asked
 from training.settings import DEFAULTS, Settings
@@ -90,7 +90,7 @@ def rehearse(
 ) -> pl.DataFrame:
     """Offer by every policy for the quotes of each window, after learning from what came before: one row per quote.
 
-    Raises OffersStudyError, TooFewQuotesError, TooFewInspectionsError, TooFewSalesError.
+    Raises OffersStudyError, PropensityError, TooFewQuotesError, TooFewInspectionsError, TooFewSalesError.
     """
     parts = windows(quotes=history.quotes, window_days=window_days, origins=origins)
     found = [_window(history, *part, progress) for part in parts]
@@ -120,6 +120,8 @@ def _window(history: History, start: date, end: date, progress: Callable[[str], 
     sold_in = owning.resold_in(quotes=known.quotes, sales=known.sales)
     late = owning.asked(quotes=quotes, appraiser=appraiser, sold_in=sold_in)
     early = owning.asked(quotes=known.quotes, appraiser=appraiser, sold_in=sold_in)
+    for told in (early, late):
+        drawing.checked(weight=_weights(told), cell=_cells(told))
     progress(f"offering for {late.quotes.height:,} quotes from {start}")
     found = judged(taught=taught(early), late=late, appraiser=appraiser)
     return found.with_columns(window=pl.lit(start))
@@ -166,6 +168,7 @@ def judged(*, taught: Mapping[str, Owners | None], late: Asked, appraiser: Appra
         "in_full_told": _said(plain, logged, in_full),
         "price_told": _said(plain, logged, price_kept),
         "reward": _reward(plain, late.quotes) * scale,
+        "weight": _weights(late),
         "scale": scale,
     }
     kept = late.quotes.select(
@@ -182,9 +185,17 @@ def judged(*, taught: Mapping[str, Owners | None], late: Asked, appraiser: Appra
         "inspected_condition",
         drawn=accepting.answered(late.quotes),
         propensity="propensity",
-        cell=pl.concat_str(late.owners["model"], late.quotes["quoted_at"].dt.date(), separator="|"),
+        cell=_cells(late),
     )
     return kept.hstack(pl.DataFrame({name: np.asarray(values) for name, values in told.items()}))
+
+
+def _weights(told: Asked) -> Floats:
+    return drawing.weights(owners=told.owners, quotes=told.quotes, flawless=told.flawless)
+
+
+def _cells(told: Asked) -> pl.Series:
+    return drawing.cells(owners=told.owners, quotes=told.quotes)
 
 
 def _without_reserves(terms: Terms) -> Terms:

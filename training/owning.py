@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from training import accepting, inspecting
+from training import accepting, drawing, inspecting
 from training.accepting import TooFewQuotesError
+from training.drawing import PropensityError
 from training.inspecting import TooFewInspectionsError
 from training.measures import calibration_error
 from valuation import ledger, price_list
@@ -62,12 +63,15 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What was learned of the owners: nothing, for some `reasons`, or who they are; and its check, if any."""
+    """What was learned of the owners from `quotes`, of which so many were answered offers `drawn` by chance: nothing,
+    for some `reasons`, or who they are; and its check, if any.
+    """
 
     owners: Owners | None
     check: Check | None
     reasons: tuple[str, ...]
     quotes: int
+    drawn: int
 
     @property
     def policy(self) -> str:
@@ -76,13 +80,12 @@ class Lesson:
 
     def to_json(self) -> dict[str, Any]:
         """For the card of an appraiser."""
-        drawn = self.owners and self.owners.acceptance.quotes
         inspected = self.owners and self.owners.inspection.quotes
         return {
             "policy": self.policy,
             "reasons": list(self.reasons),
             "quotes": self.quotes,
-            "drawn": drawn,
+            "drawn": self.drawn,
             "inspected": inspected,
             "check_out_of_time": self.check and asdict(self.check),
         }
@@ -140,15 +143,22 @@ def devices(quotes: pl.DataFrame) -> pl.DataFrame:
 
 
 def learn(*, quotes: pl.DataFrame, sales: pl.DataFrame, appraiser: Appraiser) -> Lesson:
-    """Learn the owners from good rows of QUOTES and SALES, if there are enough drawn ones, and later ones agree."""
+    """Learn the owners from good rows of QUOTES and SALES, if there are enough drawn ones, drawn as they say, and later
+    ones agree.
+    """
     told = asked(quotes=quotes, appraiser=appraiser, sold_in=resold_in(quotes=quotes, sales=sales))
+    drawn = int(accepting.answered(told.quotes).sum())
     try:
+        drawing.checked(
+            weight=drawing.weights(owners=told.owners, quotes=told.quotes, flawless=told.flawless),
+            cell=drawing.cells(owners=told.owners, quotes=told.quotes),
+        )
         owners = fit(told)
         check = checked(told)
-    except (TooFewQuotesError, TooFewInspectionsError) as few:
-        return Lesson(owners=None, check=None, reasons=(str(few),), quotes=quotes.height)
+    except (PropensityError, TooFewQuotesError, TooFewInspectionsError) as why:
+        return Lesson(owners=None, check=None, reasons=(str(why),), quotes=quotes.height, drawn=drawn)
     kept = owners if check.passed else None
-    return Lesson(owners=kept, check=check, reasons=check.reasons, quotes=quotes.height)
+    return Lesson(owners=kept, check=check, reasons=check.reasons, quotes=quotes.height, drawn=drawn)
 
 
 def fit(told: Asked) -> Owners:

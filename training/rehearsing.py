@@ -84,6 +84,8 @@ def _tell(found: Figures, where: str) -> None:
     screen.table(
         pl.DataFrame(rows), f"Margin a quote, % of a usual flawless device, {found.n:,} quotes{where}"
     )
+    if found.draws and found.draws.doubt:
+        screen.say(found.draws.doubt)
     words = found.words
     if words.realised is None or words.in_full is None or words.in_full_told is None:
         return

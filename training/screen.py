@@ -13,6 +13,7 @@ from rich.table import Table
 from training import (
     accepting,
     backtest,
+    drawing,
     fitting,
     gate,
     inspecting,
@@ -37,6 +38,7 @@ REFUSALS = (
     RegistryError,
     accepting.TooFewQuotesError,
     backtest.BacktestError,
+    drawing.PropensityError,
     fitting.TooFewSalesError,
     inspecting.TooFewInspectionsError,
     intake.IntakeError,
@@ -118,7 +120,9 @@ def verdict(found: gate.Verdict) -> None:
 
 def lesson(learned: owning.Lesson) -> None:
     """Print how offers will be made, and how well the answers to later ones were told."""
-    say(f"Offers: {learned.policy}, from {learned.quotes:,} quotes")
+    say(
+        f"Offers: {learned.policy}, from {learned.quotes:,} quotes, {learned.drawn:,} of them drawn by chance"
+    )
     if learned.check is not None:
         check = learned.check
         say(

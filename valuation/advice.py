@@ -24,13 +24,15 @@ from valuation.proceeds import Seller
 class Change:
     """Something that its owner could do about a device: what he would answer then, and what the appraiser is told.
 
-    It is no change of a device that is so already.
+    It is no change of a device that is so already. One of several `parts`, by their codes, is told only where it raises
+    the offer more than each of them.
     """
 
     code: str
     sentence: str
     answers: Mapping[str, Any]
     device: Mapping[str, object]
+    parts: tuple[str, ...] = ()
 
     def of(self, answers: Answers) -> Answers:
         """What he would answer then."""
@@ -41,11 +43,11 @@ class Change:
         return any(getattr(answers, name) != told for name, told in self.answers.items())
 
 
-def _change(code: str, sentence: str, **answers: Any) -> Change:
+def _change(code: str, sentence: str, parts: tuple[str, ...] = (), **answers: Any) -> Change:
     told: dict[str, object] = {
         name: answers[name] for name in ("battery_health", "carrier_locked") if name in answers
     }
-    return Change(code=code, sentence=sentence, answers=answers, device=told)
+    return Change(code=code, sentence=sentence, answers=answers, device=told, parts=parts)
 
 
 # What an owner could do, or could have kept his device from.
@@ -57,6 +59,13 @@ CHANGES: tuple[Change, ...] = (
     _change("ACCESSORIES_ADDED", "Its accessories are complete.", accessories=True),
     _change("SCREEN_LIKE_NEW", "Its screen is like new.", screen=Wear.FLAWLESS),
     _change("BODY_LIKE_NEW", "Its body is like new.", body=Wear.FLAWLESS),
+    _change(
+        "SCREEN_AND_BODY_LIKE_NEW",
+        "Its screen and its body are like new.",
+        parts=("SCREEN_LIKE_NEW", "BODY_LIKE_NEW"),
+        screen=Wear.FLAWLESS,
+        body=Wear.FLAWLESS,
+    ),
 )
 
 
@@ -78,8 +87,9 @@ class Advice:
 
 
 def changes(*, answers: Answers) -> tuple[Change, ...]:
-    """The changes that a device with these answers allows."""
-    return tuple(change for change in CHANGES if change.possible(answers))
+    """The changes that a device with these answers allows; one of several parts where it allows each of them."""
+    allowed = {change.code for change in CHANGES if change.possible(answers)}
+    return tuple(change for change in CHANGES if allowed.issuperset((change.code, *change.parts)))
 
 
 def advise(
@@ -113,13 +123,14 @@ def advise(
     paid = [
         0 if each.blocked else int(amount) for each, amount in zip(assessed, found.paid_minor, strict=True)
     ]
+    alone = dict(zip((change.code for change in possible), paid[1:], strict=True))
     raises = [
         Raise(
             change=Reason(code=change.code, sentence=change.sentence),
             delta=Money(amount - paid[0], terms.currency),
         )
         for change, amount in zip(possible, paid[1:], strict=True)
-        if amount > paid[0]
+        if amount > max([paid[0], *(alone[part] for part in change.parts)])
     ]
     own = (
         offer.refused(condition=assessed[0].condition, blocked=assessed[0].blocked, terms=terms)

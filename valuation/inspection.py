@@ -41,20 +41,3 @@ class Inspection:
         return np.array(
             [self.chances.get(category or OF_ALL, self.chances[OF_ALL]) for category in categories]
         )
-
-    def true(self, *, declared: str, category: str) -> Floats:
-        """The chance of each true condition of a device, before any offer: (6,)."""
-        return np.asarray(self.chances.get(category, self.chances[OF_ALL])[PLACES[Condition(declared)]])
-
-
-def among_takers(*, true: Floats, takes: Floats) -> tuple[Floats, Floats]:
-    """The chance that an offer is taken (n,), and that of each true condition among those who take it (n, 6).
-
-    From the chance of each true condition (n, 6) and that its owner takes the offer (n, 6). Where nobody does, all are
-    as likely as before.
-    """
-    both = true * takes
-    taken = both.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        among = np.where(taken[:, None] > 0, both / taken[:, None], true)
-    return taken, among

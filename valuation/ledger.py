@@ -105,8 +105,8 @@ LISTINGS = _contract(
     "competitors number?, competitor_min_price number?",
 )
 
-# One row per buyback quote. propensity: the probability, or density per unit of log offer, with which the
-# offer was drawn. accepted null: open. sale_id: the later sale.
+# One row per buyback quote. propensity: the density, per unit of log offer, with which the offer was drawn; a
+# probability is none, and training/drawing.py tells. accepted null: open. sale_id: the later sale.
 QUOTES = _contract(
     "quotes",
     ("quoted_at",),
@@ -177,9 +177,9 @@ def _refuse_missing_columns(
     frame: pl.DataFrame, table: Contract, attributes: Mapping[str, Attribute]
 ) -> None:
     needed = [c.name for c in table.columns if c.required or c.name in attributes]
-    if table.kind == "devices" and "condition" not in frame.columns:
-        needed.append("grade")
-    missing = [name for name in needed if name not in frame.columns]
+    if table.kind == "devices":
+        needed.append("grade or condition")
+    missing = [name for name in needed if not {*name.split(" or ")} & {*frame.columns}]
     if missing:
         raise LedgerError(
             f"The table lacks {', '.join(missing)}: {table.kind} need {', '.join(needed)}, and it has "

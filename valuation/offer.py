@@ -185,7 +185,7 @@ def decided(
         "DEVICE_UNKNOWN": np.all([prospects.basis != basis for basis in FIRM_BASES], axis=0),
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
         "MODEL_STALE": np.full(len(rows), controls.stale),
-        "MARKET_FALLS": np.full(len(rows), controls.index_change < -terms.index_brake),
+        "MARKET_FALLS": np.full(len(rows), controls.index_change <= -float(terms.index_brake)),
         "BELOW_MINIMUM": paid < terms.minimum_offer.minor,
         "EARNS_NOTHING": _loses(listed, columns, paid / 10**digits),
         "EXPOSED": paid + controls.exposed > terms.exposure_cap.minor,

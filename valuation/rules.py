@@ -11,27 +11,18 @@ from typing import Literal
 import polars as pl
 from babel import Locale, core, numbers
 
+from valuation.catalogue import CATEGORIES
 from valuation.grades import Condition, Grade
 
 Kind = Literal["text", "number", "date", "bool", "instant"]
 
-CATEGORIES = (
-    "smartphone",
-    "tablet",
-    "laptop",
-    "smartwatch",
-    "console",
-    "audio",
-    "camera",
-    "component",
-    "other",
-)
 # Entries of CLDR's list of territories that are no ISO 3166-1 country: reserved, user-assigned and unions.
 NOT_ISO_3166 = {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "XK", "ZZ"}
 MARKETS = sorted(code for code in Locale("en").territories if code.isalpha() and code not in NOT_ISO_3166)
 CURRENCIES = sorted(numbers.list_currencies())
 FIRST_LAUNCH = date(1970, 1, 1)
 LONGEST_PREORDER = timedelta(days=730)
+MOST_STORAGE_GB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -156,6 +147,12 @@ RULES = (
         "write the storage in GB, or leave it empty where it is not known",
     ),
     Rule(
+        "storage_possible",
+        _named("storage_gb"),
+        lambda name, _row: pl.col(name).is_finite() & (pl.col(name) > MOST_STORAGE_GB),
+        f"write the storage in GB, not in bytes or MB: no device has more than {MOST_STORAGE_GB:,}",
+    ),
+    Rule(
         "share_in_bounds",
         _named("battery_health"),
         lambda name, _row: ~pl.col(name).is_between(0, 1),
@@ -165,7 +162,7 @@ RULES = (
         "propensity_above_zero",
         _named("propensity"),
         lambda name, _row: pl.col(name) <= 0,
-        "write the probability or density with which the offer was drawn, above zero",
+        "write the density, per unit of log offer, with which the offer was drawn, above zero",
     ),
     Rule(
         "market_is_a_country",

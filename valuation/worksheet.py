@@ -179,7 +179,7 @@ class Stack:
         """What rows (groups, ...) add up to: (..., columns)."""
         if rows[0:1].size <= FEW:
             return np.asarray(self.values.take(rows, axis=0).sum(axis=0))
-        found = self.values.take(rows[0], axis=0)
+        found: Floats = self.values.take(rows[0], axis=0)
         for more in rows[1:]:
             found += self.values.take(more, axis=0)
         return found

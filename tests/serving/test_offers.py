@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from serving import letters
 from serving.controls import ControlsFile
@@ -103,6 +104,16 @@ def test_a_cohort_that_brought_less_lowers_offers_and_a_falling_market_asks_a_pe
     assert amount(lower["offer"]) < amount(usual["offer"])
     controls.write_text("[GB]\nindex_change = -0.12\n")
     assert quote("c", market="GB").json()["reasons"][0]["code"] == "MARKET_FALLS"
+
+
+def test_controls_of_a_market_without_terms_stop_everything_and_name_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "controls.toml"
+    path.write_text("[UK]\nstopped = true\n")
+    with capture_logs() as logs:
+        assert ControlsFile(path).of("FR") == Controls(stopped=True)
+    assert "no terms for market 'UK'" in logs[0]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,14 @@ def test_it_is_written_as_csv_without_formulas_or_as_parquet(tmp_path: Path, val
         devices.write(table=valued, path=tmp_path / "out.xlsx")
 
 
+def test_devices_in_another_encoding_are_refused_by_the_name_of_their_file(
+    tmp_path: Path, appraiser: Appraiser
+) -> None:
+    (tmp_path / "a.csv").write_bytes(f"{HEAD}FR,EUR,smartphone,Citro\xebn,X,1,GOOD,,,".encode("latin-1"))
+    with pytest.raises(IntakeError, match=r"a\.csv cannot be read"):
+        devices.appraise(path=tmp_path / "a.csv", on=date(2026, 8, 1), appraiser=appraiser, mapping=None)
+
+
 def test_the_same_table_as_parquet_is_worth_the_same(tmp_path: Path, appraiser: Appraiser) -> None:
     row = {
         "market": "FR",

@@ -11,7 +11,8 @@ import pytest
 from training import inspecting
 from training.inspecting import TooFewInspectionsError
 from valuation.acceptance import Acceptance
-from valuation.inspection import CONDITIONS, PLACES, Inspection, among_takers
+from valuation.grades import Condition
+from valuation.inspection import CONDITIONS, PLACES, Inspection
 
 N, SPREAD = 20_000, 0.25
 KEPT, HASSLE = 0.7, 0.15
@@ -62,22 +63,26 @@ def learned() -> Inspection:
     return inspecting.fit(owners=owners, quotes=quotes, flawless=flawless, acceptance=ACCEPTANCE)
 
 
+def chances_of(learned: Inspection, declared: str, category: str) -> np.ndarray:
+    return np.asarray(learned.by_declared(categories=[category])[0, PLACES[Condition(declared)]])
+
+
 @pytest.mark.parametrize("category", HONEST)
 def test_those_who_refused_count_as_much_as_those_who_took_an_offer(
     learned: Inspection, category: str
 ) -> None:
-    chances = learned.true(declared=GOOD, category=category)
+    chances = chances_of(learned, GOOD, category)
     assert chances[PLACES[GOOD]] == pytest.approx(HONEST[category], abs=0.02)
 
 
 def test_a_category_that_was_not_met_is_as_all_are(learned: Inspection) -> None:
-    chances = learned.true(declared=GOOD, category="console")
+    chances = chances_of(learned, GOOD, "console")
     assert chances[PLACES[GOOD]] == pytest.approx(np.mean(list(HONEST.values())), abs=0.02)
     assert chances.sum() == pytest.approx(1)
 
 
 def test_a_condition_that_nobody_declared_is_mostly_true(learned: Inspection) -> None:
-    assert learned.true(declared=CONDITIONS[0], category="smartphone")[0] > 0.9
+    assert chances_of(learned, CONDITIONS[0], "smartphone")[0] > 0.9
 
 
 def test_what_is_left_of_a_cut_offer_and_who_still_takes_it_is_found(learned: Inspection) -> None:
@@ -85,25 +90,6 @@ def test_what_is_left_of_a_cut_offer_and_who_still_takes_it_is_found(learned: In
     assert (np.diag(learned.kept) == 1).all()
     assert (learned.kept <= 1).all()
     assert learned.hassle == pytest.approx(HASSLE, abs=0.04)
-
-
-def test_the_lower_an_offer_the_worse_is_what_comes_in(learned: Inspection) -> None:
-    true = np.tile(learned.true(declared=GOOD, category="laptop"), (5, 1))
-    least = np.array([WORTH.get(condition, 0.5) for condition in CONDITIONS])
-    offers = np.array([0.3, 0.4, 0.5, 0.6, 0.9])
-    takes = np.stack([ACCEPTANCE.probability(offer=offers, least=each) for each in least], axis=1)
-    taken, among = among_takers(true=true, takes=takes)
-    assert (np.diff(among[:, PLACES[GOOD]]) > 0).all()
-    assert (among[:, PLACES[GOOD]] < true[:, PLACES[GOOD]]).all()
-    assert (np.diff(taken) > 0).all()
-    assert np.allclose(among.sum(axis=1), 1)
-
-
-def test_an_offer_that_nobody_takes_says_nothing_about_the_device(learned: Inspection) -> None:
-    true = learned.true(declared=GOOD, category="laptop")[None]
-    taken, among = among_takers(true=true, takes=np.zeros((1, len(CONDITIONS))))
-    assert taken == [0]
-    assert (among == true).all()
 
 
 def test_few_inspections_are_refused() -> None:

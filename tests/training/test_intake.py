@@ -100,6 +100,12 @@ def test_the_rule_broken_most_often_comes_first(tmp_path):
         ("sales.csv", b"", "is empty"),
         ("sales.csv", HEAD.encode(), "no row"),
         ("sales.csv", b"a,b\n1,2\n", "columns.price: sales need this column"),
+        ("sales.csv", f"{HEAD},price\n{GOOD},1".encode(), "more than one column 'price'"),
+        (
+            "sales.csv.gz",
+            gzip.compress(f'"grade",{HEAD}\nFAIR,{GOOD}'.encode()),
+            "more than one column 'grade'",
+        ),
         ("sales.csv", HEAD.encode() + b"\n1,2,3,4,5,6,7,8,9,10,11\n", "cannot be read as a table"),
         (
             "sales.csv",
@@ -118,6 +124,11 @@ def test_a_file_that_is_no_such_table_is_refused_by_name_and_reason(tmp_path, na
     with pytest.raises(intake.IntakeError, match=name) as error:
         read(file)
     assert told in str(error.value)
+
+
+def test_columns_without_a_name_are_no_matter(csv):
+    csv.write_text(f"{HEAD},,\n{GOOD},,\n")
+    assert read(csv).good["price"].to_list() == [419.0]
 
 
 def test_a_directory_is_refused(tmp_path):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from training import offers
+from training.intake import IntakeError
 from valuation import markets, offer
 from valuation.appraiser import Appraiser
 from valuation.grades import Condition, sold_as
@@ -105,6 +106,13 @@ def test_a_row_that_cannot_be_offered_for_says_why_and_the_others_are(
     found = offered(knowing, tmp_path, {**ROW, "grade": None}, wrong)
     assert said in found["fault"][1]
     assert found["decision"].to_list() == ["OFFER", None]
+
+
+def test_a_file_without_a_condition_is_refused_by_that_name(appraiser: Appraiser, tmp_path: Path) -> None:
+    bare = {name: told for name, told in ROW.items() if name != "condition"}
+    for row in (bare, {**bare, "grade": "GOOD"}):
+        with pytest.raises(IntakeError, match=r"devices\.csv lacks condition, .* FUNCTIONAL_FLAWLESS"):
+            offered(appraiser, tmp_path, row)
 
 
 def test_a_file_may_have_columns_named_as_ours(knowing: Appraiser, tmp_path: Path) -> None:

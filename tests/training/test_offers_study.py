@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from training import offers_figures, offers_known, offers_study
+from training import fitting, offers_figures, offers_known, offers_study
 from training.__main__ import app
+from training.drawing import PropensityError
 from training.offers_known import BEST
 from training.offers_study import COST_PLUS, FIFTH, HISTORY, LEARNED, History, OffersStudyError
 from training.simulator import market
 from training.simulator.market import Market
 from valuation import ledger
+from valuation.appraiser import Appraiser
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,22 @@ def test_without_the_truth_there_are_no_regrets(judged: pl.DataFrame) -> None:
     assert not found.known
     assert {policy.regret for policy in found.policies} == {None}
     assert found.words.slope is None
+
+
+def test_propensities_that_are_no_densities_are_refused_before_a_figure_is_told(
+    judged: pl.DataFrame, history: History, appraiser: Appraiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "fit", lambda **_: appraiser)  # that another market taught is no matter
+    chances = history.quotes.with_columns(propensity=pl.when("randomised").then(0.5))
+    with pytest.raises(
+        PropensityError, match="drawn offers, the weights of those near the usual offer average"
+    ):
+        offers_study.rehearse(
+            history=replace(history, quotes=chances), window_days=84, origins=1, progress=lambda _: None
+        )
+    draws = offers_figures.figures(judged).draws
+    assert draws is not None
+    assert (draws.doubt, 0.5 < draws.mean < 1.1) == (None, True)
 
 
 def test_quotes_without_their_truth_are_refused(judged: pl.DataFrame, invented: Market) -> None:

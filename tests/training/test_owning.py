@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from training import owning
+from training import owning, screen
 from training.owning import Asked
 from valuation import package
 from valuation.appraiser import Appraiser
@@ -24,10 +24,14 @@ def told(quotes: pl.DataFrame, appraiser: Appraiser) -> Asked:
 
 
 def test_owners_are_learned_and_checked_on_later_quotes(
-    quotes: pl.DataFrame, sales: pl.DataFrame, appraiser: Appraiser
+    quotes: pl.DataFrame, sales: pl.DataFrame, appraiser: Appraiser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lesson = owning.learn(quotes=quotes, sales=sales, appraiser=appraiser)
     assert lesson.owners is not None
+    screen.lesson(lesson)
+    assert (
+        f"from 10,000 quotes, {lesson.owners.acceptance.quotes:,} of them drawn by" in capsys.readouterr().out
+    )
     assert lesson.check is not None
     assert lesson.policy == "expected-margin"
     assert lesson.check.n >= owning.FEWEST_HELD
@@ -41,6 +45,15 @@ def test_too_few_drawn_quotes_leave_offers_at_cost_plus_and_say_why(
     lesson = owning.learn(quotes=none, sales=sales, appraiser=appraiser)
     assert (lesson.owners, lesson.check, lesson.policy) == (None, None, "cost-plus")
     assert "0 were answered offers drawn by chance" in lesson.reasons[0]
+
+
+def test_chances_in_place_of_densities_leave_offers_at_cost_plus_and_say_why(
+    quotes: pl.DataFrame, sales: pl.DataFrame, appraiser: Appraiser
+) -> None:
+    chances = quotes.with_columns(propensity=pl.when("randomised").then(0.5))
+    lesson = owning.learn(quotes=chances, sales=sales, appraiser=appraiser)
+    assert (lesson.owners, lesson.policy) == (None, "cost-plus")
+    assert "could not average more than 1" in lesson.reasons[0]
 
 
 def test_acceptance_that_tells_less_than_one_chance_for_all_is_not_used(told: Asked) -> None:

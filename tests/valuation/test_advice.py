@@ -46,7 +46,7 @@ def test_raises_are_told_most_first_and_only_for_what_can_change() -> None:
     found = advised(WORN)
     deltas = [each.delta.minor for each in found.raises]
     assert deltas == sorted(deltas, reverse=True)
-    assert found.raises[0].change.code == "SCREEN_LIKE_NEW"
+    assert [each.change.code for each in found.raises[:2]] == ["SCREEN_AND_BODY_LIKE_NEW", "SCREEN_LIKE_NEW"]
     assert {change.code for change in advice.changes(answers=WORN)} >= {
         "BATTERY_REPLACED",
         "CARRIER_UNLOCKED",
@@ -54,6 +54,27 @@ def test_raises_are_told_most_first_and_only_for_what_can_change() -> None:
     perfect = replace(questions.WHOLE, battery_health=1.0, accessories=True)
     assert advice.changes(answers=perfect) == ()
     assert advised(perfect).raises == ()
+
+
+@pytest.mark.parametrize(
+    ("screen", "body", "codes"),
+    [
+        (Wear.LIGHT, Wear.LIGHT, {"SCREEN_AND_BODY_LIKE_NEW"}),
+        (Wear.CRACKED, Wear.LIGHT, {"SCREEN_LIKE_NEW", "SCREEN_AND_BODY_LIKE_NEW"}),
+        (Wear.LIGHT, Wear.FLAWLESS, {"SCREEN_LIKE_NEW"}),
+    ],
+)
+def test_a_change_of_two_parts_is_told_where_it_raises_the_offer_more_than_either(
+    screen: Wear, body: Wear, codes: set[str]
+) -> None:
+    found = advised(replace(questions.WHOLE, screen=screen, body=body))
+    assert {each.change.code for each in found.raises if "LIKE_NEW" in each.change.code} == codes
+
+
+def test_a_change_of_two_parts_that_raises_no_more_than_one_is_not_told() -> None:
+    broken = replace(questions.WHOLE, powers_on=False, screen=Wear.CRACKED, body=Wear.LIGHT)
+    assert "SCREEN_AND_BODY_LIKE_NEW" in {change.code for change in advice.changes(answers=broken)}
+    assert "SCREEN_AND_BODY_LIKE_NEW" not in {each.change.code for each in advised(broken).raises}
 
 
 def test_a_lock_that_is_removed_turns_a_refusal_into_an_offer() -> None:

@@ -236,7 +236,7 @@ def test_devices_may_come_with_a_condition_column_alone():
 
 
 def test_devices_without_grade_and_condition_columns_are_refused():
-    with pytest.raises(ledger.LedgerError, match="lacks grade"):
+    with pytest.raises(ledger.LedgerError, match="lacks grade or condition"):
         ledger.audit(frame=pl.DataFrame([DEVICE]), contract=ledger.DEVICES, as_of=None)
 
 

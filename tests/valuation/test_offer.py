@@ -15,6 +15,7 @@ import pytest
 from valuation import markets, money, offer
 from valuation.appraisal import QUANTILE_NAMES, Appraisal, Value
 from valuation.catalogue import CATEGORIES
+from valuation.controls import Controls
 from valuation.grades import AnswersError, Condition, Grade
 from valuation.money import Money
 from valuation.offer import Decision
@@ -336,6 +337,15 @@ def test_an_estimate_that_can_be_no_price_is_left_to_a_person(p50, grade):
     made = decide(replace(device, ladder=broken))
     assert (made.decision, made.amount) == (Decision.REVIEW, Money(0, "EUR"))
     assert made.reasons[0].code == "ESTIMATE_IMPOSSIBLE"
+
+
+@pytest.mark.parametrize("brake", ["0.07", "0.10", "0.29", "0.30"])
+def test_a_market_that_falls_by_just_as_much_as_the_terms_name_is_left_to_a_person(brake):
+    terms = replace(terms_of(), index_brake=Decimal(brake))
+    for change, reason in ((-float(brake), "MARKET_FALLS"), (-float(brake) + 1e-9, "REFURBISHED")):
+        worth = appraisal(60, 200, 250, 300, 320, 400)
+        made = decide(worth, terms=terms, controls=Controls(index_change=change))
+        assert made.reasons[0].code == reason
 
 
 def test_an_appraisal_in_another_currency_is_refused():

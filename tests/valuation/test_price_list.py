@@ -64,6 +64,18 @@ def test_no_other_payable_offer_has_a_higher_expected_margin(column: int) -> Non
     assert margins(found, column, np.array([sought]))[0] >= margins(found, column, grid).max() - 1e-4
 
 
+def test_the_lower_an_offer_the_worse_is_what_comes_in() -> None:
+    bargain = listed(device()).bargain
+    assert bargain is not None
+    offers = np.array([[30.0, 60.0, 90.0, 130.0, 180.0]])
+    for column in range(len(CONDITIONS) - 1):
+        declared = bargain.at(slice(column, column + 1))
+        takers = (declared.chance[..., None] * declared.takes(offers))[0]
+        worse = takers[column + 1 :].sum(axis=0) / takers.sum(axis=0)
+        assert (np.diff(worse) < 0).all()
+        assert (worse > declared.chance[0, column + 1 :].sum()).all()
+
+
 def test_the_offer_is_found_to_a_hair() -> None:
     found = listed(device())
     for column in range(3):
