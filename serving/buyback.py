@@ -160,6 +160,10 @@ class Buyback:
         asked = Key.of(key=key, caller=caller.id, request=request, route=f"{quote_id}/inspection")
         if (earlier := await self._answered(asked)) is not None:
             return earlier
+        try:
+            known.life.then(Event(kind=Kind.INSPECTED, at=self.desk.now(), amount_minor=0))
+        except WrongStatus as wrong:
+            raise _wrong(wrong) from None
         found = await run_in_threadpool(self._requote, known, ask)
         details = letters.requoted(found) | {"found": ask.found.model_dump(mode="json")}
 
@@ -334,6 +338,10 @@ def _expected(offer: Offer) -> int:
     )
 
 
+def _wrong(wrong: WrongStatus) -> Refusal:
+    return Refusal(409, "wrong_status", str(wrong), quote_status=wrong.status.value)
+
+
 def _unknown() -> Refusal:
     return Refusal(404, "quote_unknown", "There is no quote with this id.")
 
@@ -354,7 +362,7 @@ async def _in_time(found: Awaitable[Found], *, seconds: float) -> Found:
     except OtherUnit:
         raise Refusal(409, "other_unit", "The quote was given for another device.") from None
     except WrongStatus as wrong:
-        raise Refusal(409, "wrong_status", str(wrong), quote_status=wrong.status.value) from None
+        raise _wrong(wrong) from None
     except ClockWentBack:
         log.error("the clock went back")
         detail = "The clock of this server went back: nothing can be promised at the moment."

@@ -57,6 +57,8 @@ def test_whatever_the_description_allows_is_answered_as_it_says(
         )
     finally:
         house.stop()
-    assert asked.returncode == 0, asked.stdout[-6000:]
+    log = (home / "server.log").read_text()
+    assert '"unforeseen"' not in log, log[log.find('"unforeseen"') - 3000 :][:6000]
+    assert asked.returncode == 0, asked.stdout[asked.stdout.find("= FAILURES") :]
     generated = re.search(r"(\d[\d,]*) generated", asked.stdout)
     assert generated and int(generated[1].replace(",", "")) >= cases, asked.stdout[-1500:]

@@ -172,6 +172,13 @@ def test_only_what_was_offered_can_be_accepted(quote: Any, post: Post) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_status")
 
 
+@pytest.mark.parametrize("answers", [{}, {"blacklisted": True}])
+def test_only_what_was_accepted_is_inspected(quote: Any, post: Post, answers: dict[str, Any]) -> None:
+    given = quote(answers=answers).json()
+    answer = post(given, "inspection", {"found": ANSWERS})
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong_status")
+
+
 def test_another_currency_is_no_amount(accepted: Any, quote: Any, post: Post) -> None:
     given = quote("k2").json()
     euros = {"amount": given["offer"]["amount"], "currency": "EUR"}
