@@ -56,14 +56,9 @@ class Columns:
         low, high, unit, sign, number = np.array([column for some in columns for column in some]).T
         self.low, self.high, self.unit, self.number = low, high, unit, number.astype(np.int64)
         self.least, self.most = np.where(sign > 0, 0.0, -np.inf), np.where(sign < 0, 0.0, np.inf)
-        self.doubt = int(self.of[DOUBT].start)
+        self.doubt, self.width = int(self.of[DOUBT].start), len(low)
         self.rising = int(self.starts[sum(found < 2 for found in touch.values())])
         self.varying = [line for line in self.lines if line.number in BY_GRADE]
-
-    @property
-    def width(self) -> int:
-        """How many columns there are."""
-        return len(self.low)
 
     def heights(self, devices: Encoded) -> Floats:
         """The heights of each device: (n, width); of no use where a number is told by grade only."""
@@ -179,7 +174,7 @@ class Stack:
         """What rows (groups, ...) add up to: (..., columns)."""
         if rows[0:1].size <= FEW:
             return np.asarray(self.values.take(rows, axis=0).sum(axis=0))
-        found: Floats = self.values.take(rows[0], axis=0)
+        found = np.asarray(self.values.take(rows[0], axis=0))
         for more in rows[1:]:
             found += self.values.take(more, axis=0)
         return found
@@ -205,8 +200,8 @@ class Walks:
         before = np.minimum(along.astype(np.int64), self.knots - 2)
         along -= before
         at = self.first + rows[self.group] * self.knots + before
-        before_, after = self.levels.take(at), self.levels.take(at + 1)
-        return np.asarray((before_ + along * (after - before_)).sum(axis=0))
+        here, there = self.levels.take(at), self.levels.take(at + 1)
+        return np.asarray((here + along * (there - here)).sum(axis=0))
 
 
 class Worksheet:
@@ -231,18 +226,15 @@ class Worksheet:
         self.moved = Stack(moved, len(sizes), self.columns.width - self.columns.doubt)
         self.walks = Walks(still, self.still.starts)
         grades = codes.get(GRADE, {})
-        words = [
-            (grade.name, str(int(grade))) for grade in Grade
-        ]  # as the location has them, and as the scales
+        words = [(grade.name, str(int(grade))) for grade in Grade]  # of the location, and of the scales
         self.grades = np.array([max(grades.get(word, -1) for word in either) + 1 for either in words])
 
     def value(self, devices: Encoded) -> Floats:
         """The log price of each device: (n,)."""
         slopes, rows = self._slopes(devices)
         slopes = self.columns.cut(slopes, 0, self.columns.width)
-        return np.asarray(np.einsum("nc,nc->n", slopes, self.columns.heights(devices))) + self._walked(
-            devices, rows
-        )
+        said = np.einsum("nc,nc->n", slopes, self.columns.heights(devices))
+        return np.asarray(said + self._walked(devices, rows))
 
     def shares(self, devices: Encoded) -> dict[str, Floats]:
         """The same by feature: (n,) each."""
