@@ -21,7 +21,7 @@ HEAD_SECONDS = 5.0
 REST_SECONDS = 5.0  # for the rest of a body that nobody reads any more
 CLOSING_SECONDS = 30.0  # for a client to take the last answer
 LOOK_SECONDS = 1.0
-PAUSE_SECONDS = (1.0, 2.0, 4.0)  # the first is the Retry-After of a house that is full
+PAUSE_SECONDS = (2.0, 4.0)  # the first is the Retry-After of a house that is full
 MOST_HEAD_BYTES = 16 * 1024
 SAFE = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
 
@@ -46,9 +46,9 @@ class Shed:
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, with deadlines for what a client has to send, and a quick answer in a house that is full.
 
-    That answer is given here, before a task, a log line and the application: 26 us of work. Whoever got it is not read
-    again for PAUSE_SECONDS, longer each time, for those who ask again at once would take the time of all others. Beyond
-    `most` connections the late ones are answered so, and beyond twice as many closed at once. What
+    That answer is given here, before a task, a log line and the application: 26 us of work and two calls of the system.
+    Whoever got it is not read again for PAUSE_SECONDS, longer each time, for those who ask again at once would take the
+    time of all others. Beyond `most` connections the late ones are answered so, and beyond twice as many closed at once. What
     is vital is always answered.
     """
 
@@ -73,6 +73,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._look_again:
             self._look_again.cancel()
+        if self.scope is not None:
+            self.scope["state"]["gone"] = True
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,12 +91,18 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._await("body", None)  # for which the guard has a deadline
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if answering or not self._sheds() or self.url.partition(b"?")[0] in VITAL:
-            self._shed_times = 0
-            super().on_headers_complete()
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().on_headers_complete()  # another request of this client is being answered
+        elif self.url.partition(b"?")[0] not in VITAL and self._sheds():
+            metrics.shed()
+            self.cycle = Shed()  # type: ignore[assignment]
+            self._write(full())
+            self.scope["state"]["shed"] = True
+            self.on_response_complete()
         else:
-            self._shed()
+            super().on_headers_complete()
+            self.scope["state"]["coming"] = True
+            self.admission.coming += 1
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -104,6 +112,10 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._awaited == "body":
             self._await("rest", REST_SECONDS)
+        if not self.scope["state"].get("shed"):
+            self._shed_times = 0
+        elif not self.transport.is_closing():
+            self._pause()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
         self._refuse(_MALFORMED)
@@ -112,15 +124,11 @@ class Connection(HttpToolsProtocol):
         self._late = self._late and len(self.connections) > self.most
         return self._late or self.admission.is_full()
 
-    def _shed(self) -> None:
-        metrics.shed()
-        self.cycle = Shed()  # type: ignore[assignment]
-        self._write(full())
-        self.on_response_complete()
-        self.flow.pause_reading()
-        pause = PAUSE_SECONDS[min(self._shed_times, len(PAUSE_SECONDS) - 1)]
+    def _pause(self) -> None:
+        seconds = PAUSE_SECONDS[min(self._shed_times, len(PAUSE_SECONDS) - 1)]
         self._shed_times += 1
-        self.loop.call_later(pause, self.flow.resume_reading)
+        self.flow.pause_reading()
+        self.loop.call_later(seconds, self.flow.resume_reading)
 
     def _await(self, what: str, seconds: float | None) -> None:
         self._awaited, self._head_bytes = what, 0

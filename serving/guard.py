@@ -83,7 +83,10 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope.setdefault("state", {})["request_id"] = uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = uuid.uuid4().hex
+        if state.pop("coming", False):
+            self.admission.coming -= 1
         answer = _Answer(scope, send)
         try:
             await self.door(scope, receive, answer)
@@ -95,7 +98,7 @@ class Guard:
         try:
             await self._serve(scope, receive, send)
         except Refusal as refusal:
-            _count(refusal)
+            _count(refusal, state)
             await refusal.response(request_id=state["request_id"])(scope, receive, send)
         except Exception:
             log.exception("unforeseen", request_id=state["request_id"])
@@ -122,7 +125,10 @@ class Guard:
             self.limits.value(caller=caller.id, address=_address(scope), devices=devices)
         await self.admission.enter()
         try:
-            await self.app(scope, receive, send)
+            if not scope["state"].get(
+                "gone"
+            ):  # as connection.py says of a client who did not wait for his turn
+                await self.app(scope, receive, send)
         finally:
             self.admission.leave()
 
@@ -204,9 +210,10 @@ def _forbidden() -> Refusal:
     return Refusal(403, "scope", "This key is not for this address.")
 
 
-def _count(refusal: Refusal) -> None:
+def _count(refusal: Refusal, state: dict[str, Any]) -> None:
     if refusal.code == "full":
         metrics.shed()
+        state["shed"] = True  # see connection.py
     elif refusal.status == 429:
         metrics.limited(refusal.code)
 
