@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MORE = {"01-look-at-the-market": ("--scenario", "launch-shock", "--sales", "6000", "--out", "deep/drawn.png")}
+MORE = {
+    "01-look-at-the-market": ("--scenario", "launch-shock", "--sales", "6000", "--out", "deep/drawn.png"),
+    "02-try-a-feature": ("--sales", "2000", "--origins", "1"),
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)

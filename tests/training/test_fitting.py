@@ -99,16 +99,3 @@ def test_sales_of_a_single_day_are_refused_with_what_to_do(sales: pl.DataFrame) 
     one_day = sales.with_columns(sold_on=pl.lit(sales["sold_on"].max()))
     with pytest.raises(fitting.TooFewSalesError, match="more days"):
         fitting.fit(sales=one_day, attributes={}, as_of=sales["sold_on"].max())
-
-
-def test_two_poisoned_sales_in_a_hundred_move_the_median_of_all_by_two_percent_at_most(
-    split: tuple[pl.DataFrame, pl.DataFrame], young: Appraiser
-) -> None:
-    past, later = split
-    draw = pl.Series(np.random.default_rng(2).random(past.height))
-    poison = pl.when(draw < 0.01).then(10.0).when(draw < 0.02).then(0.1).otherwise(1.0)
-    ill = fitting.fit(
-        sales=past.with_columns(price=pl.col("price") * poison), attributes={}, as_of=young.as_of
-    )
-    moved = errors(ill, later) - errors(young, later)
-    assert abs(np.median(moved)) < 0.02

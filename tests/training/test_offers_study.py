@@ -151,10 +151,11 @@ def test_quotes_without_their_truth_are_refused(judged: pl.DataFrame, invented: 
 
 
 def test_the_command_writes_rows_figures_and_a_page_that_says_simulated(
-    history: History, invented: Market, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    small = market.simulate(sales=6_000, seed=5)
     for name in ("sales", "quotes", "truth"):
-        getattr(invented, name).write_parquet(tmp_path / f"{name}.parquet")
+        getattr(small, name).write_parquet(tmp_path / f"{name}.parquet")
     told = ["--sales", tmp_path / "sales.parquet", "--quotes", tmp_path / "quotes.parquet"]
     more = ["--truth", tmp_path / "truth.parquet", "--out", tmp_path / "study", "--origins", "1"]
     result = CliRunner().invoke(app, ["offers-study", *map(str, [*told, *more])])

@@ -31,8 +31,8 @@ def spoilt(sales: pl.DataFrame, rows: np.ndarray, factor: float) -> pl.DataFrame
 
 
 @pytest.fixture(scope="module")
-def clean(sales: pl.DataFrame) -> np.ndarray:
-    return medians(fitted(sales), sales)
+def clean(appraiser: Appraiser, sales: pl.DataFrame) -> np.ndarray:
+    return medians(appraiser, sales)
 
 
 @pytest.mark.parametrize("factor", [0.1, 10.0])
