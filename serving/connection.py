@@ -48,8 +48,8 @@ class Connection(HttpToolsProtocol):
 
     That answer is given here, before a task, a log line and the application: 26 us of work and two calls of the system.
     Whoever got it is not read again for PAUSE_SECONDS, longer each time, for those who ask again at once would take the
-    time of all others. Beyond `most` connections the late ones are answered so, and beyond twice as many closed at once. What
-    is vital is always answered.
+    time of all others. Beyond `most` connections the late ones are answered so, and beyond twice as many closed at
+    once. What is vital is always answered.
     """
 
     most = 1000
