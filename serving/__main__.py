@@ -37,6 +37,7 @@ from serving import commands, keys_command, logs, metrics, service  # noqa: E402
 from serving.database import Database, StoreUnavailable  # noqa: E402
 from serving.office import Office  # noqa: E402
 from serving.settings import Settings  # noqa: E402
+from serving.tracing import TracingAbsent  # noqa: E402
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         sys.exit(2)
     try:
         sys.exit(given.run(settings, given))
-    except service.AddressTaken as error:
+    except (service.AddressTaken, TracingAbsent) as error:
         print(f"reprise-serve: {error}", file=sys.stderr)
         sys.exit(1)
     except (StoreUnavailable, OSError) as error:

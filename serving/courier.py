@@ -21,6 +21,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL, ALIAS, ARTIFACT, DIGEST = "reprise-appraiser", "champion", "appraiser", "appraiser_digest"
+KEPT_SECONDS = 90 * 24 * 3600.0  # a quote is kept for weeks, and then a device is on its way
 TRIAL_SECONDS = 60.0
 INCOMING = ".incoming-"
 MOST_BYTES = {package.MANIFEST: package.LARGEST_MANIFEST_BYTES} | dict.fromkeys(
@@ -162,10 +164,12 @@ class Courier:
             return Path(self._client.download_artifacts(wanted.run_id, ARTIFACT, incoming))
 
     def _prune(self) -> None:
-        """Remove the copies that no pointer knows any more."""
+        """Remove copies that no pointer knows any more, and whose quotes are over: these are priced again by them."""
         known = {pointer.digest for pointer in Pointer.kept(self._folder)}
+        over = time.time() - KEPT_SECONDS
         for path in self._folder.iterdir():
-            if re.fullmatch("[0-9a-f]{64}", path.name) and path.name not in known:
+            copy = re.fullmatch("[0-9a-f]{64}", path.name) and path.name not in known
+            if copy and path.lstat().st_mtime < over:
                 _remove(path)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from serving import connection, examples, metrics
+from serving import connection, examples, metrics, tracing
 from serving.app import create_app
 from serving.champion import Champion, Incumbent
 from serving.database import Database
@@ -63,7 +63,7 @@ async def serve(*, settings: Settings, listening: socket.socket, whole: bool) ->
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            tracing.traced(app, collector=settings.traces),
             http=connection.kind(most=settings.most_connections, admission=app.state.admission),
             ws="none",
             lifespan="on",

@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     may do without a key. `reads` and `writes` are requests a second, `devices` different devices a day, of one key or,
     without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
     machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
-    the sites whose scripts may ask. `metrics_port` 0 tells no metrics.
+    the sites whose scripts may ask. `metrics_port` 0 tells no metrics; `traces` is the address of an
+    OpenTelemetry collector.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRISE_", frozen=True)
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     store_url: str = ""
+    traces: str = ""
     unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
     anonymous: Annotated[tuple[Literal["storefront", "seller"], ...], NoDecode] = ("storefront", "seller")

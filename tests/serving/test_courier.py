@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_a_damaged_copy_is_replaced_by_the_next_courier(
     assert (folder / champion.POINTER).stat().st_ino != before, "the server sees that the pointer turned"
 
 
-def test_a_roll_back_needs_no_download_and_copies_nobody_knows_are_removed(
+def test_a_roll_back_needs_no_download_and_a_copy_stays_as_long_as_its_quotes(
     registry: Registry, folder: Path, delivering: Courier, directories: Directories
 ) -> None:
     for version, directory in zip("12", directories[:2], strict=True):
@@ -96,6 +97,12 @@ def test_a_roll_back_needs_no_download_and_copies_nobody_knows_are_removed(
     registry.version = "1"
     delivering.deliver()
     assert (Pointer.read(folder).version, registry.downloads) == ("1", 2)
+    assert digest_of(directories[1]) in names(folder)
+    old = time.time() - 91 * 24 * 3600
+    os.utime(folder / digest_of(directories[1]), (old, old))
+    registry.version = "3"
+    registry.register("3", directories[2])
+    delivering.deliver()
     assert digest_of(directories[1]) not in names(folder)
 
 
