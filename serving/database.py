@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+
+try:  # with a SQLite of its own, newer than the system's
+    from pysqlite3 import dbapi2 as sqlite3
+except ImportError:
+    import sqlite3
 
 # SQLite 3.7.0 to 3.51.2 can lose commits in WAL mode (sqlite.org/wal.html#walresetbug). Below the mended
 # version the rollback journal, whose directory entry EXTRA syncs too: every commit survives a power cut.
@@ -95,7 +99,7 @@ def _engine(url: sa.URL, patient: bool) -> sa.Engine:
     told: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": 8, "max_overflow": 0}
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, pool_timeout=2, **told)
+        engine = sa.create_engine(url, module=sqlite3, pool_timeout=2, **told)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         return engine
     if url.get_backend_name() != "postgresql":
@@ -113,7 +117,7 @@ def _engine(url: sa.URL, patient: bool) -> sa.Engine:
     return engine
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+def _prepare_sqlite(connection: Any, _: object) -> None:
     """Set what durability needs on a new connection, and make sure that it was taken."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -11,7 +11,6 @@ import copy
 import json
 import os
 import random
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from serving import examples, quotes
+from serving import examples
 from tests.benchmarks import load, peers
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers import Peer
@@ -217,7 +216,9 @@ def measure(asked: Sequence[Target], pool: ProcessPoolExecutor) -> None:
 
 def report(asked: Sequence[Target]) -> str:
     by_name = {one.name: one for one in asked}
-    journal = f"SQLite {sqlite3.sqlite_version}, {quotes.JOURNAL}, synchronous {quotes.SYNCHRONOUS}"
+    journal = (
+        f"SQLite {database.sqlite3.sqlite_version}, {database.JOURNAL}, synchronous {database.SYNCHRONOUS}"
+    )
     lines = [
         f"servers on core {SERVER_CORE}, own raw-socket clients on core {LOAD_CORE} of {len(CORES)}; {journal}",
         f"{ROUNDS} rounds of {SECONDS} s, interleaved: median requests/s [least, most], p50 / p99 in ms of all rounds,",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import sqlite3
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import sqlalchemy as sa
 
 from serving import database, tables
 from serving.checking import check
-from serving.database import Database, StoreUnavailable
+from serving.database import Database, StoreUnavailable, sqlite3
 from serving.quotes import Quotes
 from serving.writer import REST_SECONDS
 from tests.serving import postgres
