@@ -75,6 +75,7 @@ def create_app(
         memory=Memory(),
         exploration_seed=settings.exploration_seed,
         pepper=settings.pepper(),
+        stale_stops=settings.stale_stops,
     )
     app.include_router(api.router(desk, buyback, office))
     app.include_router(page.router(desk, buyback), include_in_schema=False)

@@ -63,7 +63,10 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Buyback:
-    """Gives quotes, and lets happen to them what may; `pepper` keeps the digests of units from being guessed."""
+    """Gives quotes, and lets happen to them what may; `pepper` keeps the digests of units from being guessed.
+
+    Where `stale_stops`, an appraiser older than controls.STALE_DAYS offers nothing.
+    """
 
     desk: Desk
     quotes: Quotes
@@ -72,6 +75,7 @@ class Buyback:
     memory: Memory[Finished]
     exploration_seed: str
     pepper: bytes
+    stale_stops: bool = False
 
     async def quote(self, *, ask: asks.QuoteAsk, key: str, caller: Caller, request_id: str) -> bytes:
         """Give a firm quote and keep it, or return the one that this key stands for: the bytes of a replies.Quote."""
@@ -205,8 +209,8 @@ class Buyback:
         """A quote under a new id, and how much may be promised for its model."""
         terms, incumbent, now = self.desk.priced(ask.market), self.desk.incumbent, self.desk.now()
         on = now.date()
-        age = (on - incumbent.appraiser.as_of).days
-        held = replace(self.controls.of(ask.market), exposed=exposed, model_age_days=max(0, age))
+        age = max(0, (on - incumbent.appraiser.as_of).days) if self.stale_stops else 0
+        held = replace(self.controls.of(ask.market), exposed=exposed, model_age_days=age)
         known = self.memory.recall(
             epoch=(on, incumbent.version, incumbent.appraiser.digest, id(incumbent)),
             about=(request, held),

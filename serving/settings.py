@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
     machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
     the sites whose scripts may ask. `metrics_port` 0 tells no metrics; `traces` is the address of an
-    OpenTelemetry collector.
+    OpenTelemetry collector. Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRISE_", frozen=True)
@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     store_url: str = ""
     traces: str = ""
+    stale_stops: bool = False
     unit_pepper: str = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
     anonymous: Annotated[tuple[Literal["storefront", "seller"], ...], NoDecode] = ("storefront", "seller")

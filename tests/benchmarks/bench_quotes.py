@@ -29,7 +29,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from serving import examples
+from serving import database, examples
 from tests.benchmarks import load, peers
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers import Peer
