@@ -23,6 +23,7 @@ from serving.refusal import Refusal
 BAD_KEYS_A_MINUTE = 20
 MOST_CALLERS = 2048  # whose devices are counted; beyond, those who asked longest ago are forgotten
 BITS_A_DEVICE = 8
+LEAST_BITS = 65_536  # for a small budget hardly any device is taken for another
 
 
 class Limits:
@@ -97,7 +98,7 @@ class Devices:
         if self._day != (today := self._now().date()):
             self._day = today
             self._books.clear()
-        book = self._books.pop(who, None) or _Book(self._most * BITS_A_DEVICE)
+        book = self._books.pop(who, None) or _Book(max(self._most * BITS_A_DEVICE, LEAST_BITS))
         self._books[who] = book
         if len(self._books) > MOST_CALLERS:
             self._books.popitem(last=False)

@@ -166,6 +166,7 @@ def test_what_a_courier_that_was_killed_left_behind_is_removed(
     (folder / ".incoming-x" / "appraiser").mkdir(parents=True)
     (folder / "current.json.77").write_text("half")
     (folder / ("f" * 64)).mkdir()
+    os.utime(folder / ("f" * 64), (0, 0))
     delivering.deliver()
     assert names(folder) == {champion.POINTER, champion.EARLIER, digest_of(directories[0])}
 

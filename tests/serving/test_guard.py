@@ -448,7 +448,7 @@ def test_what_nobody_foresaw_is_a_problem_without_a_trace(
     def broken(**_: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(house.appraiser, "appraise", broken)
+    monkeypatch.setattr(house.appraiser, "ladders", broken)
     body = {"market": "GB", "devices": [{"device": {"device_id": "apple-iphone-13-128gb"}}]}
     answer = client.post("/v1/valuations", json=body)
     assert answer.status_code == 500
