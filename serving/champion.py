@@ -154,8 +154,12 @@ class Incumbent:
         }
 
     def most_sold(self) -> tuple[Variant, str]:
-        """The device with the most sales, and the currency of these."""
-        rows = [(row["sales"], sold, row["currency"]) for sold in self._sold for row in self._sold[sold]]
+        """The phone with the most sales, or else the device, and the currency of these."""
+        rows = [
+            ((row["category"] == "smartphone", row["sales"]), sold, row["currency"])
+            for sold in self._sold
+            for row in self._sold[sold]
+        ]
         _, most, currency = max(rows, key=lambda row: row[0])
         return next(v for v in self.catalogue.variants if _identity(vars(v)) == most), currency
 
