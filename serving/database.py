@@ -97,6 +97,7 @@ class Database:
 def _engine(url: sa.URL, patient: bool) -> sa.Engine:
     # AUTOCOMMIT: the driver begins nothing by itself, so that a write can begin as it must (see writing).
     told: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": 8, "max_overflow": 0}
+    told["hide_parameters"] = True  # or a failure would write what was sent into the log
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(url, module=sqlite3, pool_timeout=2, **told)
