@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from serving import asks, caller, examples, letters, replies
 from serving.buyback import Buyback
+from serving.caller import Caller
 from serving.desk import Desk
 from serving.guard import request_id
 from serving.office import Office
 from serving.refusal import Refusal
+from serving.steps import Steps
 
 _WHY = {
     400: "Not a request that can be read",
@@ -62,14 +65,14 @@ DeviceId = Annotated[asks.DeviceId, Path(openapi_examples={"iPhone 13": {"value"
 QuoteId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
-def router(desk: Desk, buyback: Buyback, office: Office | None) -> APIRouter:
+def router(desk: Desk, buyback: Buyback, steps: Steps, office: Office | None) -> APIRouter:
     """The routes of /v1 and of the operators."""
     routes = APIRouter()
     _add_health(routes, desk)
     _add_champion(routes, desk, office)
     _add_devices(routes, desk)
     _add_quotes(routes, desk, buyback)
-    _add_steps(routes, buyback)
+    _add_steps(routes, steps)
     _add_values(routes, desk)
     _add_comparables(routes, desk)
     return routes
@@ -202,60 +205,57 @@ def _add_quotes(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
         return _json(found)
 
 
-def _add_steps(routes: APIRouter, buyback: Buyback) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """Whose step of which quote it is, and under which key: what all steps are told."""
+
+    quote_id: str
+    key: str
+    caller: Caller
+    request_id: str
+
+
+def _asked(request: Request, quote_id: QuoteId, key: Key) -> _Asked:
+    return _Asked(quote_id, key, caller.of(request), request_id(request))
+
+
+Asked = Annotated[_Asked, Depends(_asked)]
+
+
+def _add_steps(routes: APIRouter, steps: Steps) -> None:
     def post(step: str) -> Callable[[Any], Any]:
         path = f"/v1/buyback/quotes/{{quote_id}}/{step}"
         return routes.post(
             path, response_model=replies.Life, responses=_problems(404, 409, 413, 415, 422, 503)
         )
 
-    def told(request: Request, quote_id: str, key: str) -> dict[str, Any]:
-        return {
-            "quote_id": quote_id,
-            "key": key,
-            "caller": caller.of(request),
-            "request_id": request_id(request),
-        }
-
     @post("accept")
     async def accept(
-        request: Request,
-        quote_id: QuoteId,
-        key: Key,
-        ask: Annotated[asks.AcceptAsk, Body(openapi_examples=examples.ACCEPTANCES)],
+        asked: Asked, ask: Annotated[asks.AcceptAsk, Body(openapi_examples=examples.ACCEPTANCES)]
     ) -> Response:
         """Accept the amount that stands: the offer, while it is valid, or a re-quote."""
-        return _json(await buyback.accept(ask=ask, **told(request, quote_id, key)))
+        return _json(await steps.accept(ask=ask, **vars(asked)))
 
     @post("inspection")
     async def inspect(
-        request: Request,
-        quote_id: QuoteId,
-        key: Key,
-        ask: Annotated[asks.InspectionAsk, Body(openapi_examples=examples.INSPECTIONS)],
+        asked: Asked, ask: Annotated[asks.InspectionAsk, Body(openapi_examples=examples.INSPECTIONS)]
     ) -> Response:
         """Tell what was found. A higher price is paid; a lower one waits for its owner's yes, never given for him."""
-        return _json(await buyback.inspect(ask=ask, **told(request, quote_id, key)))
+        return _json(await steps.inspect(ask=ask, **vars(asked)))
 
     @post("payment")
     async def pay(
-        request: Request,
-        quote_id: QuoteId,
-        key: Key,
-        ask: Annotated[asks.PaymentAsk, Body(openapi_examples=examples.ACCEPTANCES)],
+        asked: Asked, ask: Annotated[asks.PaymentAsk, Body(openapi_examples=examples.ACCEPTANCES)]
     ) -> Response:
         """Tell that the amount that stands was paid."""
-        return _json(await buyback.pay(ask=ask, **told(request, quote_id, key)))
+        return _json(await steps.pay(ask=ask, **vars(asked)))
 
     @post("void")
     async def void(
-        request: Request,
-        quote_id: QuoteId,
-        key: Key,
-        ask: Annotated[asks.VoidAsk, Body(openapi_examples=examples.VOIDS)],
+        asked: Asked, ask: Annotated[asks.VoidAsk, Body(openapi_examples=examples.VOIDS)]
     ) -> Response:
         """Tell why nothing comes of a quote: withdrawn, declined, or what an operator has to say."""
-        return _json(await buyback.void(ask=ask, **told(request, quote_id, key)))
+        return _json(await steps.void(ask=ask, **vars(asked)))
 
 
 def _add_values(routes: APIRouter, desk: Desk) -> None:

@@ -30,6 +30,8 @@ from serving.office import Office
 from serving.quotes import Quotes
 from serving.refusal import Refusal
 from serving.settings import Settings
+from serving.steps import Steps
+from serving.stored import Stored
 
 
 def create_app(
@@ -66,25 +68,36 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    desk = Desk(champion=champion, now=now)
-    buyback = Buyback(
-        desk=desk,
-        quotes=quotes,
-        archive=Archive(champion=champion),
-        controls=ControlsFile(settings.controls),
-        memory=Memory(),
-        exploration_seed=settings.exploration_seed,
-        pepper=settings.pepper(),
-        stale_stops=settings.stale_stops,
-    )
-    app.include_router(api.router(desk, buyback, office))
-    app.include_router(page.router(desk, buyback), include_in_schema=False)
+    _add_routes(app, settings, champion, quotes, now, office)
     app.state.admission = Admission(most=settings.most_inside)
     app.add_middleware(Guard, admission=app.state.admission, **_guarded(settings, now))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     _describe_problems(app)
     return app
+
+
+def _add_routes(
+    app: FastAPI,
+    settings: Settings,
+    champion: Champion,
+    quotes: Quotes,
+    now: Callable[[], datetime],
+    office: Office | None,
+) -> None:
+    desk = Desk(champion=champion, now=now)
+    stored = Stored(quotes=quotes, pepper=settings.pepper())
+    buyback = Buyback(
+        desk=desk,
+        stored=stored,
+        controls=ControlsFile(settings.controls),
+        memory=Memory(),
+        exploration_seed=settings.exploration_seed,
+        stale_stops=settings.stale_stops,
+    )
+    steps = Steps(stored=stored, archive=Archive(champion=champion), now=now)
+    app.include_router(api.router(desk, buyback, steps, office))
+    app.include_router(page.router(desk, buyback), include_in_schema=False)
 
 
 def _guarded(settings: Settings, now: Callable[[], datetime]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.serving import postgres
 from training import fitting, owning
 from training.simulator import market
 from valuation import ledger, package
@@ -58,3 +60,21 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"LEFT OUT: the real sales are not at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A real server; where PostgreSQL is not installed, its tests are left out, and that is said."""
+    if postgres.programs() is None:
+        pytest.skip("LEFT OUT: PostgreSQL is not installed (Debian: postgresql)")
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'quotes.db'}"
+    server = request.getfixturevalue("postgres_server")
+    return server.url(server.database())

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from serving import asks, caller, letters, reading, replies
+from serving import asks, caller, quote_letters, reading, replies
 from serving.buyback import Buyback
 from serving.desk import Desk
 from serving.guard import request_id
@@ -93,7 +93,7 @@ def _add_sell(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
             )
         except (ValidationError, Refusal) as error:
             return _form(desk, "sell.html", given, error)
-        return RedirectResponse(f"/quotes/{letters.kept(reply=reply).quote_id}", 303)
+        return RedirectResponse(f"/quotes/{quote_letters.kept(reply=reply).quote_id}", 303)
 
 
 def _add_check(routes: APIRouter, desk: Desk) -> None:

@@ -23,7 +23,6 @@ import polars as pl
 import pytest
 
 from serving.champion import Pointer
-from tests.serving import postgres
 from training import fitting
 from valuation import ledger, package
 
@@ -156,23 +155,6 @@ def employ() -> Callable[[Path, Path], None]:
         Pointer(version="1", digest=digest, run_id="none").write(home / "champion")
 
     return put
-
-
-@pytest.fixture(scope="session")
-def server_of_its_own() -> Iterator[postgres.Server]:
-    """A PostgreSQL for the servers that are tested here."""
-    if postgres.programs() is None:
-        pytest.skip("LEFT OUT: PostgreSQL is not installed (Debian: postgresql)")
-    with postgres.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, home: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{home / 'quotes.db'}"
-    server = request.getfixturevalue("server_of_its_own")
-    return str(server.url(server.database()))
 
 
 @pytest.fixture

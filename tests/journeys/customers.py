@@ -13,6 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE_SECONDS = 60.0
+ANSWERS = {
+    "powers_on": True,
+    "fully_functional": True,
+    "screen": "LIGHT",
+    "body": "LIGHT",
+    "battery_health": 0.9,
+    "carrier_locked": False,
+    "activation_locked": False,
+    "blacklisted": False,
+}
 
 
 def ask(

@@ -26,19 +26,9 @@ from serving.database import Database
 from serving.promise import Key
 from serving.quotes import Quotes
 from serving.tables import EVENTS, QUOTES
-from tests.journeys.customers import Customers, ask
+from tests.journeys.customers import ANSWERS, Customers, ask
 from tests.serving import postgres
 
-ANSWERS = {
-    "powers_on": True,
-    "fully_functional": True,
-    "screen": "LIGHT",
-    "body": "LIGHT",
-    "battery_health": 0.9,
-    "carrier_locked": False,
-    "activation_locked": False,
-    "blacklisted": False,
-}
 DEVICES = (
     "apple-iphone-13-128gb",
     "apple-iphone-12-64gb",
@@ -357,10 +347,10 @@ class Proxy:
     "mode", [pytest.param("slow", marks=soak), "silent", pytest.param("cut", marks=soak)]
 )
 def test_a_postgresql_behind_a_bad_network_hangs_nobody(
-    home: Path, port: int, server_of_its_own: postgres.Server, mode: str
+    home: Path, port: int, postgres_server: postgres.Server, mode: str
 ) -> None:
-    proxy, name = Proxy(server_of_its_own.port), server_of_its_own.database()
-    house = House(home, port, server_of_its_own.url(name, proxy.port))
+    proxy, name = Proxy(postgres_server.port), postgres_server.database()
+    house = House(home, port, postgres_server.url(name, proxy.port))
     house.start()
     try:
         with Customers(port, BODIES, per_second=20) as customers:

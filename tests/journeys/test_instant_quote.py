@@ -16,21 +16,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tests.journeys.customers import ANSWERS
 from training.registry import Registry
 
 ASK = {
     "market": "GB",
     "device": {"device_id": "apple-iphone-13-128gb"},
-    "answers": {
-        "powers_on": True,
-        "fully_functional": True,
-        "screen": "LIGHT",
-        "body": "LIGHT",
-        "battery_health": 0.9,
-        "carrier_locked": False,
-        "activation_locked": False,
-        "blacklisted": False,
-    },
+    "answers": ANSWERS,
 }
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.journeys import crowds
 from tests.journeys.conftest import Server, Start
+from tests.journeys.customers import ANSWERS
 
 PRICE_CHECK = "/v1/sellers/price-checks"
 QUOTES = "/v1/buyback/quotes"
@@ -34,16 +35,7 @@ QUOTE = json.dumps(
     {
         "market": "GB",
         "device": PHONE,
-        "answers": {
-            "powers_on": True,
-            "fully_functional": True,
-            "screen": "LIGHT",
-            "body": "FLAWLESS",
-            "battery_health": 0.91,
-            "carrier_locked": False,
-            "activation_locked": False,
-            "blacklisted": False,
-        },
+        "answers": ANSWERS,
     }
 )
 

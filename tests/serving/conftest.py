@@ -22,7 +22,7 @@ from serving.database import Database
 from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings
-from tests.serving import copies, postgres
+from tests.serving import copies
 from tests.serving.routes import NO_QUOTE
 from valuation.appraisal import Appraisal, Effect, Outlook, Value
 from valuation.grades import Grade
@@ -136,24 +136,6 @@ class House:
 
     def employ(self, appraiser: InventedAppraiser | None, version: str = "2") -> None:
         self.champion.incumbent = appraiser and Incumbent(appraiser, version)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[postgres.Server]:
-    """A real server; where PostgreSQL is not installed, its tests are left out, and that is said."""
-    if postgres.programs() is None:
-        pytest.skip("LEFT OUT: PostgreSQL is not installed (Debian: postgresql)")
-    with postgres.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'state' / 'quotes.db'}"
-    server = request.getfixturevalue("postgres_server")
-    return server.url(server.database())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from serving import letters
+from serving import quote_letters
 from serving.controls import ControlsFile
 from tests.serving.conftest import House
 from valuation import exploration, markets
@@ -77,8 +77,10 @@ def test_a_quote_from_before_it_said_so_much_is_still_read(house: House, quote: 
     given = quote().json()
     row = house.quotes.find(quote_id=given["quote_id"])
     assert row is not None
-    older = {name: told for name, told in json.loads(row.quote.reply).items() if name not in letters._BEFORE}
-    read = letters.kept(reply=json.dumps(older).encode())
+    older = {
+        name: told for name, told in json.loads(row.quote.reply).items() if name not in quote_letters._BEFORE
+    }
+    read = quote_letters.kept(reply=json.dumps(older).encode())
     assert read.model_dump(mode="json")["offer"] == given["offer"]
     assert (read.policy, read.firmness, read.if_you_wait) == ("cost-plus", None, [])
 
