@@ -20,13 +20,20 @@ from serving.office import Office
 from serving.refusal import Refusal
 from serving.steps import Steps
 
+_ANYWHERE = (400, 401, 403, 408, 414, 429, 431)  # of the guard and the connection
 _WHY = {
     400: "Not a request that can be read",
+    401: "A key is needed, or the one that was sent does not hold",
+    403: "The key is not for this address",
     404: "Unknown",
+    408: "Too slow",
     409: "Cannot be answered now",
     413: "Too large",
+    414: "The query is too long",
     415: "Not application/json",
     422: "Malformed",
+    429: "Too much was asked: see Retry-After",
+    431: "The head is too large",
     503: "Not at the moment: see Retry-After",
 }
 
@@ -40,7 +47,7 @@ def _problems(*statuses: int, unknown: type[BaseModel] = replies.Problem) -> dic
             "description": _WHY[status],
             "content": {"application/problem+json": {"schema": near if status == 404 else schema}},
         }
-        for status in (400, *statuses)
+        for status in sorted({*_ANYWHERE, *statuses})
     }
 
 

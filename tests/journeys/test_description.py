@@ -16,7 +16,9 @@ SERVE = (sys.executable, "-m", "serving")
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 
 
-@pytest.mark.parametrize(("examples", "cases"), [(2, 500), pytest.param(250, 20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("examples", "cases"), [(2, 500), pytest.param(1000, 20_000, marks=pytest.mark.soak)]
+)
 def test_whatever_the_description_allows_is_answered_as_it_says(
     home: Path, port: int, examples: int, cases: int
 ) -> None:

@@ -90,7 +90,9 @@ def check(home: Path, directories: Directories, seconds: float) -> None:
         replies = swapped(server, turns, seconds)
         assert server.stop() == 0
     assert {reply.status for reply in replies} == {201}
-    assert len(replies) >= PER_SECOND * seconds / 5, "the load was too light to tell anything"
+    assert len(replies) >= PER_SECOND * seconds * (0.8 if seconds > 10 else 0.2), (
+        "the load was too light to tell anything"
+    )
     named = [reply.told["model"]["version"] for reply in replies]
     assert all(turns.could_be(version, reply) for version, reply in zip(named, replies, strict=True))
     assert len(set(named)) >= seconds / 4, "hardly any version came into office"
