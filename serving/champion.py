@@ -8,6 +8,7 @@ their pointers: where the newest is damaged at the start, the one before it serv
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -218,8 +219,12 @@ class Champion:
 
     async def watch(self, *, every_seconds: float, today: Callable[[], date]) -> None:
         """Look again and again; reading a copy happens in a thread, beside the requests."""
+        settled: Incumbent | None = None
         while True:
             await asyncio.to_thread(self.look)
+            if self.incumbent is not settled:
+                settled = self.incumbent
+                _settle()
             self.note_age(on=today())
             if self.incumbent is not None:
                 metrics.in_office(self.incumbent.version, self.incumbent.appraiser.as_of)
@@ -257,6 +262,15 @@ class Champion:
         incumbent = Incumbent(package.opened(packed=packed), pointer.version)
         _ = incumbent.catalogue, incumbent._sold  # built here, in the thread, and not in the first request
         return incumbent
+
+
+def _settle() -> None:
+    """Free what went with the one before, and leave what stays as long as an appraiser out of later collections: each
+    stops all answers while it goes through everything.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _state(path: Path) -> tuple[int, int] | None:
