@@ -72,9 +72,8 @@ DeviceId = Annotated[asks.DeviceId, Path(openapi_examples={"iPhone 13": {"value"
 QuoteId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
-def router(desk: Desk, buyback: Buyback, steps: Steps, office: Office | None) -> APIRouter:
-    """The routes of /v1 and of the operators."""
-    routes = APIRouter()
+def add(routes: APIRouter, desk: Desk, buyback: Buyback, steps: Steps, office: Office | None) -> None:
+    """Add the routes of /v1 and of the operators: to the application's own, for one included is matched twice."""
     _add_health(routes, desk)
     _add_champion(routes, desk, office)
     _add_devices(routes, desk)
@@ -82,7 +81,6 @@ def router(desk: Desk, buyback: Buyback, steps: Steps, office: Office | None) ->
     _add_steps(routes, steps)
     _add_values(routes, desk)
     _add_comparables(routes, desk)
-    return routes
 
 
 def _add_health(routes: APIRouter, desk: Desk) -> None:

@@ -96,7 +96,7 @@ def _add_routes(
         stale_stops=settings.stale_stops,
     )
     steps = Steps(stored=stored, archive=Archive(champion=champion), now=now)
-    app.include_router(api.router(desk, buyback, steps, office))
+    api.add(app.router, desk, buyback, steps, office)
     app.include_router(page.router(desk, buyback), include_in_schema=False)
 
 
