@@ -1,4 +1,5 @@
-"""A quote over HTTP beside `mlflow models serve` on the same trees and a FastAPI no-op; one device in process.
+"""A quote and a valuation over HTTP beside `mlflow models serve` on the same trees and a FastAPI no-op; one device in
+process.
 
 A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk; MLflow
 predicts one row, sent as a table with the names of its columns or as bare numbers. The servers share one core, the
@@ -33,6 +34,7 @@ from serving import database, examples
 from tests.benchmarks import load, peers
 from tests.benchmarks.load import Load
 from tests.benchmarks.peers import Peer
+from tests.serving import postgres
 from training.registry import EXPERIMENT, Registry
 from valuation import package
 from valuation.anchor import FOLD
@@ -159,6 +161,20 @@ def many_quotes(appraiser: Appraiser) -> Bodies:
     return write
 
 
+def many_valuations(appraiser: Appraiser) -> Bodies:
+    """The devices of many_quotes, each valued alone and at every grade."""
+    write_quotes = many_quotes(appraiser)
+
+    def write(draw: random.Random) -> list[str]:
+        bodies = []
+        for ask in map(json.loads, write_quotes(draw)):
+            unit = {"device": ask["device"], "battery_health": ask["answers"]["battery_health"]}
+            bodies.append(json.dumps({"market": ask["market"], "devices": [unit]}))
+        return bodies
+
+    return write
+
+
 def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appraiser) -> list[Target]:
     """Start the servers, each when the one before is at rest (ours has a busy courier), and say what they are asked."""
 
@@ -178,13 +194,23 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
     nothing = start(["uvicorn", *noop], "/", {})
     ours = start(["serving", "--home", str(home)], "/readyz", {})
     ours.settle()
+    quotes, valuations = "/v1/buyback/quotes", "/v1/valuations"
+    with_postgres = []
+    if postgres.programs():
+        store_server = open_peers.enter_context(postgres.running())
+        store_url = store_server.url(store_server.database())
+        theirs = start(["serving", "--home", str(home)], "/readyz", {"REPRISE_STORE_URL": store_url})
+        theirs.settle()
+        with_postgres = [target("the same on PostgreSQL", theirs, "serving", quotes, one_quote)]
     trees, row = bare_trees(appraiser)
     numbers = np.nan_to_num(row).tolist()
     table = {"columns": trees.feature_name(), "data": numbers}
     table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})
     return [
-        target("quote, the same device", ours, "serving", "/v1/buyback/quotes", one_quote),
-        target("quote, many devices", ours, "serving", "/v1/buyback/quotes", many_quotes(appraiser)),
+        target("quote, the same device", ours, "serving", quotes, one_quote),
+        *with_postgres,
+        target("quote, many devices", ours, "serving", quotes, many_quotes(appraiser)),
+        target("valuation, many devices", ours, "serving", valuations, many_valuations(appraiser)),
         target(AS_TABLE, mlflow, "scoring_server", "/invocations", lambda _: [table_body]),
         target(
             "mlflow models serve, numbers", mlflow, "scoring_server", "/invocations", lambda _: [numbers_body]
