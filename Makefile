@@ -4,6 +4,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 JUDGES := .venv-judge
 AUDIT := .venv-audit
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 AUDIT_READY := $(AUDIT)/.ready
 JUDGES_READY := $(JUDGES)/.ready
 
@@ -46,7 +48,12 @@ judge-offers: $(READY) ## judge offers beside the truth of every scenario: docs/
 soak: $(READY) ## the long forms of tests: laws of offers on 100,000 devices
 	$(PY) -m pytest -m soak
 
-bench: $(READY) ## measure speed beside peers, in one run
+$(PEERS_READY): requirements-peers.lock
+	python3 -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-peers.lock
+	touch $(PEERS_READY)
+
+bench: $(READY) $(PEERS_READY) ## measure speed beside peers, in one run
 	$(PY) -m pytest -m bench -s tests/benchmarks/bench_*.py
 
 pictures: $(READY) ## draw docs/market: every scenario, beside the public numbers; and list them all
@@ -77,6 +84,7 @@ lock: ## write the locks again (maintainers; needs uv)
 	$(COMPILE) --group judge -c requirements.lock -o requirements-judge.lock
 	$(COMPILE) pyproject.toml --extra postgres -c requirements.lock -o requirements-run.lock
 	$(COMPILE) --group audit -o requirements-audit.lock
+	$(COMPILE) --group peers -o requirements-peers.lock
 	@! grep -n '://' requirements*.lock
 
 .PHONY: help run test lint judge judge-offers soak bench audit openapi pictures questions lock

@@ -119,11 +119,18 @@ def _guarded(settings: Settings, now: Callable[[], datetime]) -> dict[str, Any]:
 
 def _describe_problems(app: FastAPI) -> None:
     """Add the shapes of problems to /openapi.json: FastAPI itself knows only those of application/json."""
-    _, described = models_json_schema(
-        [(replies.Problem, "serialization"), (replies.UnknownDevice, "serialization")],
-        ref_template="#/components/schemas/{model}",
-    )
-    app.openapi()["components"]["schemas"] |= described["$defs"]
+    known = app.openapi
+
+    def whole() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _, described = models_json_schema(
+                [(replies.Problem, "serialization"), (replies.UnknownDevice, "serialization")],
+                ref_template="#/components/schemas/{model}",
+            )
+            known()["components"]["schemas"] |= described["$defs"]
+        return known()
+
+    app.openapi = whole  # type: ignore[method-assign] # as FastAPI's own documentation extends it
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

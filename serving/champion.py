@@ -219,12 +219,8 @@ class Champion:
 
     async def watch(self, *, every_seconds: float, today: Callable[[], date]) -> None:
         """Look again and again; reading a copy happens in a thread, beside the requests."""
-        settled: Incumbent | None = None
         while True:
             await asyncio.to_thread(self.look)
-            if self.incumbent is not settled:
-                settled = self.incumbent
-                _settle()
             self.note_age(on=today())
             if self.incumbent is not None:
                 metrics.in_office(self.incumbent.version, self.incumbent.appraiser.as_of)
@@ -233,6 +229,7 @@ class Champion:
     def _employ(self, pointer: Pointer) -> None:
         self.incumbent = incumbent = self._open(pointer)
         self._refused = ""
+        _settle()
         log.info("champion in office", version=pointer.version, simulated=incumbent.appraiser.simulated)
 
     def _refuse(self, error: Exception) -> None:

@@ -1,9 +1,9 @@
-"""A quote and a valuation over HTTP beside `mlflow models serve` on the same trees and a FastAPI no-op; one device in
-process.
+"""A quote and a valuation over HTTP beside servers of the same trees and a FastAPI no-op; one device in process.
 
-A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk; MLflow
-predicts one row, sent as a table with the names of its columns or as bare numbers. The servers share one core, the
-clients have another; rounds are interleaved, so that noise falls on all alike.
+A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk; `mlflow models
+serve`, MLServer and BentoML predict one row of bare trees, MLflow's sent as a table with the names of its columns or as
+numbers. The servers share one core, the clients have another; rounds are interleaved, so that noise falls on all alike.
+MLServer and BentoML have an environment of their own, .venv-peers, which `make bench` makes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from tests.benchmarks.peers import Peer
 from tests.serving import postgres
 from training.registry import EXPERIMENT, Registry
 from valuation import package
-from valuation.anchor import FOLD
 from valuation.appraiser import Appraiser
 from valuation.catalogue import Catalogue
 from valuation.grades import Grade
@@ -50,6 +49,11 @@ TIMES = 300  # one device in process
 HERE = {"market": "DE", "currency": "EUR"}
 COURIER = "serving.courier"
 AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, asyncio, h11"
+MLSERVER, BENTOML = "MLServer", "BentoML"
+PORT = ("--port", "{port}")
+MEASURES = (AS_TABLE, NOOP, MLSERVER, BENTOML)  # what the others are measured by
+OURS = Path(sys.executable)
+PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 Bodies = Callable[[random.Random], list[str]]
 
 
@@ -104,11 +108,10 @@ def device_in_words(appraiser: Appraiser) -> dict[str, object]:
 
 
 def bare_trees(appraiser: Appraiser) -> tuple[lgb.Booster, NDArray[np.float64]]:
-    """The trees that value that device, and what they are given of it: (1, features)."""
+    """Trees of the appraiser, and what they are given of one sale: (1, features)."""
     anchor = appraiser.model.location.anchor
-    row = appraiser._row(device_in_words(appraiser), **HERE, grade=Grade.GOOD, on=appraiser.as_of)
-    read = appraiser._read(row)
-    return anchor.trees[max(0, int(read.codes[FOLD][0]))], anchor.matrix(devices=read)
+    read = appraiser.model.location.encode(table=appraiser.features(devices=appraiser.past.head(1)))
+    return anchor.trees[0], anchor.matrix(devices=read)
 
 
 def one_device(directory: Path) -> tuple[float, float]:
@@ -178,32 +181,43 @@ def many_valuations(appraiser: Appraiser) -> Bodies:
 def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appraiser) -> list[Target]:
     """Start the servers, each when the one before is at rest (ours has a busy courier), and say what they are asked."""
 
-    def start(command: Sequence[str], ready: str, env: Mapping[str, str]) -> Peer:
+    def start(command: Sequence[str], ready: str, env: Mapping[str, str], python: Path = OURS) -> Peer:
         port, log = peers.free_port(), home / f"{command[0]}.log"
-        whole = [*command, "--port", str(port)]
+        whole = [str(python), "-m", *(word.format(port=port) for word in command)]
         return open_peers.enter_context(
             peers.serve(whole, ready=ready, port=port, core=SERVER_CORE, log=log, env=env)
         )
 
     mlflow = start(
-        ["mlflow", "models", "serve", "-m", str(flavoured), "--env-manager", "local", "--workers", "1"],
+        [
+            "mlflow",
+            "models",
+            "serve",
+            "-m",
+            str(flavoured),
+            "--env-manager",
+            "local",
+            *("--workers", "1"),
+            *PORT,
+        ],
         "/ping",
         {"MLFLOW_DISABLE_TELEMETRY": "true"},
     )
     noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "h11", "--no-access-log"]
-    nothing = start(["uvicorn", *noop], "/", {})
-    ours = start(["serving", "--home", str(home)], "/readyz", {})
+    nothing = start(["uvicorn", *noop, *PORT], "/", {})
+    ours = start(["serving", "--home", str(home), *PORT], "/readyz", {})
     ours.settle()
     quotes, valuations = "/v1/buyback/quotes", "/v1/valuations"
     with_postgres = []
     if postgres.programs():
         store_server = open_peers.enter_context(postgres.running())
         store_url = store_server.url(store_server.database())
-        theirs = start(["serving", "--home", str(home)], "/readyz", {"REPRISE_STORE_URL": store_url})
+        theirs = start(["serving", "--home", str(home), *PORT], "/readyz", {"REPRISE_STORE_URL": store_url})
         theirs.settle()
         with_postgres = [target("the same on PostgreSQL", theirs, "serving", quotes, one_quote)]
     trees, row = bare_trees(appraiser)
     numbers = np.nan_to_num(row).tolist()
+    trees.save_model(home / "trees.txt")
     table = {"columns": trees.feature_name(), "data": numbers}
     table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})
     return [
@@ -215,7 +229,33 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
         target(
             "mlflow models serve, numbers", mlflow, "scoring_server", "/invocations", lambda _: [numbers_body]
         ),
+        *(others(home / "trees.txt", numbers, start) if PEERS.exists() else ()),
         target(NOOP, nothing, "uvicorn", "/", one_quote),
+    ]
+
+
+def others(trees: Path, row: Sequence[Sequence[float]], start: Callable[..., Peer]) -> list[Target]:
+    """MLServer and BentoML, each with one process that predicts."""
+    folder = trees.parent / "mlserver"
+    folder.mkdir()
+    parts = {"uri": str(trees)}
+    told = {"name": "trees", "implementation": "mlserver_lightgbm.LightGBMModel", "parameters": parts}
+    (folder / "model-settings.json").write_text(json.dumps(told))
+    settings = {
+        "MLSERVER_PARALLEL_WORKERS": "0",
+        **{f"MLSERVER_{name}_PORT": str(peers.free_port()) for name in ("GRPC", "METRICS")},
+    }
+    mlserver = start(
+        ["tests.benchmarks.peer_mlserver", str(folder), *PORT], "/v2/health/ready", settings, PEERS
+    )
+    given = {"name": "row", "shape": [1, len(row[0])], "datatype": "FP64", "data": row[0]}
+    quiet = {"BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(trees.parent / "bentoml"), "TREES": str(trees)}
+    service = ["bentoml", "serve", "tests.benchmarks.peer_bentoml:Trees", "--api-workers", "1", *PORT]
+    bentoml = start(service, "/readyz", quiet, PEERS)
+    row_body, inputs_body = json.dumps({"row": row}), json.dumps({"inputs": [given]})
+    return [
+        target(MLSERVER, mlserver, "mlserver", "/v2/models/trees/infer", lambda _: [inputs_body]),
+        target(BENTOML, bentoml, "", "/predict", lambda _: [row_body]),
     ]
 
 
@@ -248,7 +288,7 @@ def report(asked: Sequence[Target]) -> str:
     lines = [
         f"servers on core {SERVER_CORE}, own raw-socket clients on core {LOAD_CORE} of {len(CORES)}; {journal}",
         f"{ROUNDS} rounds of {SECONDS} s, interleaved: median requests/s [least, most], p50 / p99 in ms of all rounds,",
-        f"and the medians of the ratios within a round to: {AS_TABLE} | {NOOP}",
+        f"and the medians of the ratios within a round to: {' | '.join(name for name in MEASURES if name in by_name)}",
     ]
     for clients in CLIENTS:
         lines.append(f"\n{clients} client{'s'[: clients - 1]}")
@@ -265,12 +305,12 @@ def figures(one: Target, clients: int, by_name: Mapping[str, Target]) -> str:
             mine.per_second / theirs.per_second
             for mine, theirs in zip(one.loads[clients], by_name[peer].loads[clients], strict=True)
         )
-        for peer in (AS_TABLE, NOOP)
+        for peer in MEASURES
+        if peer in by_name
     ]
-    return (
-        f"{statistics.median(rates):7,.0f} [{min(rates):5,.0f}, {max(rates):5,.0f}]"
-        f"{np.percentile(took, 50):8.2f} /{np.percentile(took, 99):7.2f}  x {ratios[0]:5.2f} | x {ratios[1]:5.2f}"
-    )
+    told = f"{statistics.median(rates):7,.0f} [{min(rates):5,.0f}, {max(rates):5,.0f}]"
+    waits = f"{np.percentile(took, 50):8.2f} /{np.percentile(took, 99):7.2f}"
+    return f"{told}{waits}  x {' | '.join(f'{ratio:5.2f}' for ratio in ratios)}"
 
 
 def processes(asked: Sequence[Target]) -> str:

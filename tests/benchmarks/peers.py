@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -76,13 +75,13 @@ def serve(
 ) -> Iterator[Peer]:
     """Run a server until the end of the block; it is ready when it answers GET `ready` with 200."""
     before = os.sched_getaffinity(0)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `mlflow models serve` calls uvicorn
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"  # `mlflow models serve` calls uvicorn
     start = time.perf_counter()
     pin({core})
     try:
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                command,
                 stdout=out,
                 stderr=out,
                 env={**os.environ, **env, "PATH": path},
