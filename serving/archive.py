@@ -17,7 +17,7 @@ MOST = 2  # opened at a time
 
 
 class Archive:
-    """Opens the copies that the courier brought, a few at a time; `fetch` brings one that is no longer there."""
+    """Opens the copies that the courier brought, a few at a time."""
 
     def __init__(self, *, champion: Champion) -> None:
         self._champion = champion
@@ -41,7 +41,7 @@ class Archive:
         try:
             return opened(folder=self._champion.folder, digest=digest)
         except (AppraiserError, OSError) as error:
-            detail = "The model of this quote is not at hand here: `reprise-serve quotes fetch` brings it."
+            detail = f"The model of this quote is not here: put champion/{digest} back from a backup."
             raise Refusal(503, "model_away", detail, headers={"Retry-After": "60"}) from error
 
 

@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,17 +136,18 @@ class Attack:
             self.over.wait(0.2)
 
 
-def good(server: Server, *, seconds: float, per_second: float = 20) -> list[float]:
+def good(asking: Executor, server: Server, *, seconds: float, per_second: float = 20) -> list[float]:
     """How long each answer to good traffic took, in seconds; every one is a yes."""
-    took = []
-    with server.client() as client:
-        for number in range(int(seconds * per_second)):
-            began = time.perf_counter()
-            answer = client.post(PRICE_CHECK, content=CHECK, headers={"Content-Type": "application/json"})
-            took.append(time.perf_counter() - began)
-            assert answer.status_code == 200, (number, answer.text)
-            time.sleep(max(0.0, 1 / per_second - took[-1]))
-    return took
+    told = asking.submit(
+        crowds.keep_asking,
+        port=port(server),
+        path=PRICE_CHECK,
+        body=CHECK,
+        per_second=per_second,
+        seconds=seconds,
+    ).result(seconds * 3 + 30)
+    assert {status for status, _ in told} == {200}
+    return [took for _, took in told]
 
 
 def memory_mb(server: Server) -> float:
@@ -168,13 +170,15 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 def test_twenty_attackers_do_not_keep_anybody_from_his_answer(
     server: Server, attackers: int, seconds: float, record_property: Callable[[str, object], None]
 ) -> None:
-    good(server, seconds=1)
-    calm = good(server, seconds=seconds)
-    held = memory_mb(server)
-    with Attack(port(server), attackers) as attack:
-        time.sleep(0.5)
-        beside = good(server, seconds=seconds)
-        grown = memory_mb(server) - held
+    with crowds.apart() as asking:
+        good(asking, server, seconds=1)
+        calm = good(asking, server, seconds=seconds)
+        held = memory_mb(server)
+        with Attack(port(server), attackers) as attack:
+            time.sleep(0.5)
+            beside = good(asking, server, seconds=seconds)
+            grown = memory_mb(server) - held
+        assert good(asking, server, seconds=0.5)
     figures = {
         "calm_p99_ms": round(1000 * p99(calm), 1),
         "beside_p99_ms": round(1000 * p99(beside), 1),
@@ -186,25 +190,40 @@ def test_twenty_attackers_do_not_keep_anybody_from_his_answer(
     assert grown < 50
     assert not [status for status in attack.answers if status >= 500]
     # The attackers run on the same cores as the server and take time of it by sending alone.
-    assert p99(beside) < (2 if seconds > 10 else 5) * p99(calm) + 0.2
-    assert good(server, seconds=0.5)
+    assert p99(beside) < (2 if seconds > 10 else 5) * p99(calm) + (0 if seconds > 10 else 0.2)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a server did for a crowd: yeses and refusals a second, and yeses for each second of its own time."""
+    """What a server did for a crowd: yeses and refusals a second, and yeses for each second of its own time.
+
+    `no_ms` are the waits of one who came beside the crowd, on a new connection each time, for his refusals.
+    """
 
     yes: float
     refused: float
     yes_per_cpu_second: float
+    yes_p99_ms: float
+    no_ms: list[float]
 
 
 def work(server: Server, *, path: str, body: str, ok: int, clients: int, seconds: float) -> Work:
-    before = cpu_seconds(server)
-    crowd = crowds.ask(port=port(server), path=path, body=body, clients=clients, seconds=seconds)
-    assert set(crowd.took) <= {ok, 503}, list(crowd.took)
+    before, there = cpu_seconds(server), {"port": port(server), "path": path}
+    with crowds.apart(2) as asking:
+        crowd = asking.submit(crowds.ask, **there, bodies=[body], clients=clients, seconds=seconds)
+        one = asking.submit(
+            crowds.keep_asking, **there, body=body, per_second=20, seconds=seconds - 1, afresh=True
+        )
+        told, beside = crowd.result(), one.result()
+    assert set(told.took) <= {ok, 503}, list(told.took)
     spent = cpu_seconds(server) - before
-    return Work(crowd.per_second(ok), crowd.per_second(503), len(crowd.took[ok]) / spent)
+    return Work(
+        yes=told.per_second(ok),
+        refused=told.per_second(503),
+        yes_per_cpu_second=len(told.took[ok]) / spent,
+        yes_p99_ms=1000 * p99(told.took[ok]),
+        no_ms=sorted(1000 * took for status, took in beside if status == 503),
+    )
 
 
 def cpu_seconds(server: Server) -> float:
@@ -214,19 +233,21 @@ def cpu_seconds(server: Server) -> float:
 
 
 @needs_proc
-@pytest.mark.parametrize("seconds", [4.0, pytest.param(20.0, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [4.0, pytest.param(60.0, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(("path", "body", "ok"), [(QUOTES, QUOTE, 201), (PRICE_CHECK, CHECK, 200)])
 def test_a_crowd_ten_times_too_large_does_not_stop_the_work(
     server: Server, path: str, body: str, ok: int, seconds: float
 ) -> None:
-    work(server, path=path, body=body, ok=ok, clients=16, seconds=1)
+    work(server, path=path, body=body, ok=ok, clients=16, seconds=2)
     peak = work(server, path=path, body=body, ok=ok, clients=64, seconds=seconds)
     over = work(server, path=path, body=body, ok=ok, clients=640, seconds=seconds)
-    print(peak, over)
+    refusal = statistics.median(over.no_ms), over.no_ms[int(0.99 * len(over.no_ms))]
+    print(f"peak {peak}\nten times as many {over}\nrefused in ms, p50 and p99: {refusal}")
     assert over.refused > 0
     # The crowd is on the same machine; where others are too, only the long form can tell how much it cost.
     assert over.yes_per_cpu_second >= (0.9 if seconds > 10 else 0.3) * peak.yes_per_cpu_second
     assert over.yes >= (0.9 if seconds > 10 else 0.2) * peak.yes
+    assert refusal[0] < (10 if seconds > 10 else 100)
     _wait_for_calm(server, 5)
 
 
@@ -235,7 +256,8 @@ def _wait_for_calm(server: Server, seconds: float) -> None:
     with server.client() as client:
         while client.get("/v1/markets").status_code != 200:
             assert time.monotonic() < began + seconds
-    assert good(server, seconds=0.5)
+    with crowds.apart() as asking:
+        assert good(asking, server, seconds=0.5)
 
 
 def test_in_a_full_house_health_is_told(
@@ -260,7 +282,7 @@ def test_in_a_full_house_health_is_told(
         over = threading.Event()
         looking = threading.Thread(target=look)
         looking.start()
-        crowd = crowds.ask(port=port(server), path=PRICE_CHECK, body=CHECK, clients=200, seconds=3)
+        crowd = crowds.ask(port=port(server), path=PRICE_CHECK, bodies=[CHECK], clients=200, seconds=3)
         over.set()
         looking.join()
     assert crowd.took[503]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -100,7 +102,15 @@ def check(home: Path, directories: Directories, seconds: float) -> None:
         (int(v) % len(directories), r.told["offer"]["amount"]) for v, r in zip(named, replies, strict=True)
     }
     assert len(offered) == len({place for place, _ in offered}) == len(directories)
-    print(f"{len(replies)} quotes of {len(set(named))} versions, 0 errors")
+    print(f"{len(replies)} quotes of {len(set(named))} versions, 0 errors. {replayed(home)}")
+
+
+def replayed(home: Path) -> str:
+    """Price the last thousand quotes of all those models again, as an operator does."""
+    command = [sys.executable, "-m", "serving", "--home", str(home), "quotes", "replay"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout.strip()
 
 
 def test_a_swap_each_second_under_load_fails_no_request(tmp_path: Path, directories: Directories) -> None:

@@ -1,0 +1,108 @@
+"""Half an hour of work: champions change, some of what comes is malformed, and the server holds no more at the end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.journeys import crowds
+from tests.journeys.conftest import Server, Start
+from tests.journeys.customers import ANSWERS
+from tests.journeys.test_faults import DEVICES
+from tests.journeys.test_under_attack import PRICE_CHECK, QUOTES, memory_mb, needs_proc, port
+from tests.serving.copies import employ
+
+SAMPLE_SECONDS, SWAP_SECONDS, PAUSE_SECONDS = 2.0, 20.0, 0.1
+PRICES = range(80, 500)
+
+
+def quotes(draw: random.Random) -> list[str]:
+    """Quotes of devices that differ in their batteries; one in twenty is no JSON, of no device or of no market."""
+    bodies = []
+    for number in range(2000):
+        ask = {
+            "market": "GB",
+            "device": {"device_id": draw.choice(DEVICES)},
+            "answers": ANSWERS | {"battery_health": draw.randrange(500, 1000) / 1000},
+        }
+        ask |= {19: {"market": "XX"}, 39: {"device": {"device_id": "none"}}}.get(number % 40, {})
+        bodies.append(json.dumps(ask)[: -1 if number % 60 == 59 else None])
+    return bodies
+
+
+def checks(draw: random.Random) -> list[str]:
+    """Price checks; one in twenty asks for nothing."""
+    return [
+        json.dumps(
+            {
+                "market": "GB",
+                "device": {"device_id": draw.choice(DEVICES)},
+                "grade": "GOOD",
+                "price": {"amount": f"{draw.choice(PRICES) if number % 20 else 0}.00", "currency": "GBP"},
+            }
+        )
+        for number in range(2000)
+    ]
+
+
+def swap(folder: Path, directories: Sequence[Path], over: threading.Event) -> None:
+    """Bring one appraiser after the other into office."""
+    for version in itertools.count():
+        employ(folder, directories[version % len(directories)], str(version))
+        if over.wait(SWAP_SECONDS):
+            return
+
+
+def held(server: Server) -> tuple[float, int, int]:
+    """Megabytes, open descriptors and threads of the process."""
+    process = Path(f"/proc/{server.process.pid}")
+    return memory_mb(server), len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+
+@needs_proc
+@pytest.mark.soak
+@pytest.mark.parametrize("minutes", [30])
+def test_a_server_at_work_holds_no_more_at_the_end(
+    start: Start, pack: Callable[..., Path], tmp_path: Path, minutes: int
+) -> None:
+    directories, draw, over = (pack(), pack(level=1.2)), random.Random(1), threading.Event()
+    employ(tmp_path / "champion", directories[0], "first")
+    with start(tmp_path) as server, crowds.apart(2) as asking:
+        server.read_until("ready")
+        swapping = threading.Thread(target=swap, args=(tmp_path / "champion", directories, over))
+        swapping.start()
+        pace = {"port": port(server), "clients": 12, "seconds": 60.0 * minutes, "pause": PAUSE_SECONDS}
+        told = [
+            asking.submit(crowds.ask, path=path, bodies=bodies, **pace)
+            for path, bodies in ((QUOTES, quotes(draw)), (PRICE_CHECK, checks(draw)))
+        ]
+        samples = []
+        while not all(each.done() for each in told):
+            over.wait(SAMPLE_SECONDS)
+            samples.append(held(server))
+        over.set()
+        swapping.join()
+        answers = [
+            {status: len(took) for status, took in sorted(each.result().took.items())} for each in told
+        ]
+        assert server.stop() == 0
+    later = np.array(samples[len(samples) // 3 :])  # the first third warms up
+    hours = SAMPLE_SECONDS / 3600 * np.arange(len(later))
+    slope = float(np.polyfit(hours, later[:, 0], 1)[0])
+    print(
+        f"{minutes} minutes, {answers}: {slope:+.2f} MB/h, {later[0][0]:.1f} to {later[-1][0]:.1f} MB, "
+        f"descriptors {later[:, 1].min():.0f} to {later[:, 1].max():.0f}, "
+        f"threads {later[:, 2].min():.0f} to {later[:, 2].max():.0f}"
+    )
+    (tmp_path / "samples.json").write_text(json.dumps(samples))
+    assert not [status for each in answers for status in each if status >= 500]
+    assert slope < 1
+    assert np.ptp(later[:, 1]) <= 30  # of clients that come and go, and of copies while they are read
+    assert np.ptp(later[:, 2]) <= 2
