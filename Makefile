@@ -26,7 +26,7 @@ run: $(READY) ## set up, train on a simulated market unless there is a champion,
 	$(PY) -m serving
 
 test: $(READY) ## set up, then run the tests
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## style and types
 	$(PY) -m ruff check .

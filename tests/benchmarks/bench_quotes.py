@@ -48,7 +48,7 @@ CLIENTS = (1, 16)
 TIMES = 300  # one device in process
 HERE = {"market": "DE", "currency": "EUR"}
 COURIER = "serving.courier"
-AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, asyncio, h11"
+AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, as ours"
 MLSERVER, BENTOML = "MLServer", "BentoML"
 PORT = ("--port", "{port}")
 MEASURES = (AS_TABLE, NOOP, MLSERVER, BENTOML)  # what the others are measured by
@@ -203,7 +203,7 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
         "/ping",
         {"MLFLOW_DISABLE_TELEMETRY": "true"},
     )
-    noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "h11", "--no-access-log"]
+    noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "httptools", "--no-access-log"]
     nothing = start(["uvicorn", *noop, *PORT], "/", {})
     ours = start(["serving", "--home", str(home), *PORT], "/readyz", {})
     ours.settle()
