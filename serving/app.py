@@ -67,6 +67,7 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # see tracing.py
     )
     _add_routes(app, settings, champion, quotes, now, office)
     app.state.admission = Admission(most=settings.most_inside)

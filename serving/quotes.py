@@ -6,6 +6,7 @@ happens to it is one more event, which all processes write one after the other, 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -133,7 +134,15 @@ class Quotes:
 
     def write(self, work: Issue | Step | Expiry) -> Future[Any]:
         """Have a work done; the future is done once the work is on the disk."""
-        return self._writer.submit(work)
+        future: Future[Any] = Future()
+        self._writer.submit(work, future)
+        return future
+
+    def written(self, work: Issue | Step) -> asyncio.Future[Any]:
+        """The same for who waits in a running loop."""
+        future = asyncio.get_running_loop().create_future()
+        self._writer.submit(work, future)
+        return future
 
     def answered(self, *, key: Key) -> bytes | None:
         """What was answered to this key, None for a new one; KeyReused if its request was another."""

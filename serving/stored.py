@@ -47,7 +47,7 @@ class Stored:
 
     async def write(self, work: Issue | Step) -> bytes:
         """Have a work done, and wait until it is on the disk; a Refusal, or CapReached, says why it was not."""
-        written: bytes = await self._in_time(asyncio.wrap_future(self.quotes.write(work)))
+        written: bytes = await self._in_time(self.quotes.written(work))
         return written
 
     def asked(self, ask: BaseModel, told: asks.OneUnit | None) -> tuple[bytes, str | None, bytes]:

@@ -6,10 +6,13 @@ is idle commits at once, and a busy one commits more at a time.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +36,7 @@ class Flushed(Protocol):
 
 
 Work = Callable[[Batch], Any]
+Answer = Future[Any] | asyncio.Future[Any]
 
 
 class Writer(Generic[Batch]):
@@ -49,20 +53,18 @@ class Writer(Generic[Batch]):
         batch: Callable[[sa.Connection, Sequence[Any]], Batch],
     ) -> None:
         self._database, self._batch = database, batch
-        self._waiting: SimpleQueue[tuple[Work[Batch], Future[Any]] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Work[Batch], Answer] | None] = SimpleQueue()
         self._rests_until = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="quote writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[Batch]) -> Future[Any]:
-        """Have a work done. A work whose future was cancelled by then is left out."""
-        future: Future[Any] = Future()
+    def submit(self, work: Work[Batch], answer: Answer) -> None:
+        """Have a work done. One whose answer was cancelled by then is left out."""
         if self._closed:
-            future.set_exception(StoreUnavailable("The quote store is closed."))
+            answer.set_exception(StoreUnavailable("The quote store is closed."))
         else:
-            self._waiting.put((work, future))
-        return future
+            self._waiting.put((work, answer))
 
     @property
     def waiting(self) -> int:
@@ -79,11 +81,11 @@ class Writer(Generic[Batch]):
         going = True
         while going:
             gathered, going = self._gather()
-            asked = [each for each in gathered if each[1].set_running_or_notify_cancel()]
+            asked = [(work, answer) for work, answer in gathered if _is_wanted(answer)]
             if asked:
                 self._do(asked)
 
-    def _gather(self) -> tuple[list[tuple[Work[Batch], Future[Any]]], bool]:
+    def _gather(self) -> tuple[list[tuple[Work[Batch], Answer]], bool]:
         """What waits, and whether there is to be more."""
         gathered, next_one = [], self._waiting.get()
         while next_one is not None:
@@ -96,7 +98,7 @@ class Writer(Generic[Batch]):
                 return gathered, True
         return gathered, False
 
-    def _do(self, asked: list[tuple[Work[Batch], Future[Any]]]) -> None:
+    def _do(self, asked: list[tuple[Work[Batch], Answer]]) -> None:
         if time.monotonic() < self._rests_until:
             _answer(asked, [StoreUnavailable("The quote store failed a moment ago.")] * len(asked))
             return
@@ -130,9 +132,30 @@ def _tried(work: Work[Any], batch: Any) -> Any:
         return refused
 
 
-def _answer(asked: Sequence[tuple[Any, Future[Any]]], found: Sequence[Any]) -> None:
-    for (_, future), outcome in zip(asked, found, strict=True):
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
+def _is_wanted(answer: Answer) -> bool:
+    if isinstance(answer, Future):
+        return answer.set_running_or_notify_cancel()
+    return not answer.cancelled()
+
+
+def _answer(asked: Sequence[tuple[Any, Answer]], found: Sequence[Any]) -> None:
+    """Tell the outcomes; those who wait in a loop are told together, for to wake it takes as long as a small work."""
+    together: dict[asyncio.AbstractEventLoop, list[tuple[Answer, Any]]] = defaultdict(list)
+    for (_, answer), outcome in zip(asked, found, strict=True):
+        if isinstance(answer, Future):
+            _settle([(answer, outcome)])
         else:
-            future.set_result(outcome)
+            together[answer.get_loop()].append((answer, outcome))
+    for loop, told in together.items():
+        with suppress(RuntimeError):  # it was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(told: Iterable[tuple[Answer, Any]]) -> None:
+    for answer, outcome in told:
+        if answer.done():
+            continue  # whoever asked did not wait
+        if isinstance(outcome, BaseException):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
