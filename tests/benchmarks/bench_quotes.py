@@ -1,8 +1,9 @@
-"""A quote and a valuation over HTTP beside servers of the same trees and a FastAPI no-op; one device in process.
+"""A quote and a valuation over HTTP beside servers of boosters and a FastAPI no-op; one device in process.
 
-A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk; `mlflow models
-serve`, MLServer and BentoML predict one row of bare trees, MLflow's sent as a table with the names of its columns or as
-numbers. The servers share one core, the clients have another; rounds are interleaved, so that noise falls on all alike.
+A quote values a device at six grades, explains the value, decides on an offer and keeps it on the disk. `mlflow models
+serve`, MLServer and BentoML predict one row, with three boosters for a value and its range, 500 trees of 63 leaves
+each, as a house without Reprise would have them, and with the bare trees of the champion, a small part of what it
+values with. The servers share one core, the clients have another; rounds are interleaved, so that noise falls on all.
 MLServer and BentoML have an environment of their own, .venv-peers, which `make bench` makes.
 """
 
@@ -48,10 +49,17 @@ CLIENTS = (1, 16)
 TIMES = 300  # one device in process
 HERE = {"market": "DE", "currency": "EUR"}
 COURIER = "serving.courier"
-AS_TABLE, NOOP = "mlflow models serve, a table", "FastAPI no-op, as ours"
-MLSERVER, BENTOML = "MLServer", "BentoML"
+NOOP = "FastAPI no-op, as ours"
+MLFLOW, MLSERVER, BENTOML = "mlflow models serve", "MLServer", "BentoML"
+TREES, BOOSTERS = "its trees", "three boosters"
+MEASURES = (
+    f"{MLFLOW}, {BOOSTERS}",
+    f"{MLSERVER}, {BOOSTERS}",
+    f"{BENTOML}, {BOOSTERS}",
+    f"{MLFLOW}, {TREES}",
+    NOOP,
+)  # what the others are measured by
 PORT = ("--port", "{port}")
-MEASURES = (AS_TABLE, NOOP, MLSERVER, BENTOML)  # what the others are measured by
 OURS = Path(sys.executable)
 PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 Bodies = Callable[[random.Random], list[str]]
@@ -82,19 +90,62 @@ def home(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="module")
-def flavoured(home: Path, appraiser: Appraiser) -> Path:
-    """The champion's trees as a model of MLflow's own making."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, about itself
-        import mlflow
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Boosters that a peer serves: their files, the row it is asked, as a table with its columns and as numbers."""
 
-        mlflow.set_tracking_uri(store(home))
-        mlflow.set_experiment(EXPERIMENT)
-        with mlflow.start_run():
-            trees, _ = bare_trees(appraiser)
-            logged = mlflow.lightgbm.log_model(trees, name="trees", pip_requirements=["lightgbm"])
-        return Path(mlflow.artifacts.download_artifacts(logged.model_uri))
+    name: str
+    files: list[Path]
+    columns: list[str]
+    row: list[float]
+
+    def logged(self) -> Path:
+        """The boosters as a model of MLflow's."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's, about itself
+            import mlflow
+
+            with mlflow.start_run():
+                found = mlflow.pyfunc.log_model(
+                    name="boosters",
+                    python_model=str(Path(__file__).parent / "peer_mlflow.py"),
+                    artifacts={str(place): str(file) for place, file in enumerate(self.files)},
+                    pip_requirements=["lightgbm"],
+                )
+            return Path(mlflow.artifacts.download_artifacts(found.model_uri))
+
+
+@pytest.fixture(scope="module")
+def served(home: Path, appraiser: Appraiser) -> list[Served]:
+    """The trees of the champion, and three boosters for a tenth, the middle and nine tenths, on the same features."""
+    import mlflow
+
+    mlflow.set_tracking_uri(store(home))
+    mlflow.set_experiment(EXPERIMENT)
+    trees, row = bare_trees(appraiser)
+    table = appraiser.features(devices=appraiser.past).drop("day")
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    matrix = table.with_columns(pl.col(texts).rank("dense").cast(pl.Float64)).to_numpy()
+    prices = np.log(appraiser.past["price"].to_numpy())
+    learned = [
+        lgb.train(
+            {"objective": "quantile", "alpha": alpha, "num_leaves": 63, "min_data_in_leaf": 5, "verbose": -1},
+            lgb.Dataset(matrix, prices, feature_name=table.columns, categorical_feature=texts),
+            num_boost_round=500,
+        )
+        for alpha in (0.1, 0.5, 0.9)
+    ]
+    return [
+        _saved(TREES, [trees], np.nan_to_num(row[0]), home),
+        _saved(BOOSTERS, learned, np.nan_to_num(matrix[0]), home),
+    ]
+
+
+def _saved(name: str, boosters: Sequence[lgb.Booster], row: NDArray[np.float64], home: Path) -> Served:
+    files = [home / f"{name} {place}.txt" for place in range(len(boosters))]
+    for booster, file in zip(boosters, files, strict=True):
+        booster.save_model(file)
+    return Served(name=name, files=files, columns=boosters[0].feature_name(), row=row.tolist())
 
 
 def store(home: Path) -> str:
@@ -178,7 +229,9 @@ def many_valuations(appraiser: Appraiser) -> Bodies:
     return write
 
 
-def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appraiser) -> list[Target]:
+def targets(
+    open_peers: ExitStack, home: Path, served: Sequence[Served], appraiser: Appraiser
+) -> list[Target]:
     """Start the servers, each when the one before is at rest (ours has a busy courier), and say what they are asked."""
 
     def start(command: Sequence[str], ready: str, env: Mapping[str, str], python: Path = OURS) -> Peer:
@@ -188,21 +241,6 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
             peers.serve(whole, ready=ready, port=port, core=SERVER_CORE, log=log, env=env)
         )
 
-    mlflow = start(
-        [
-            "mlflow",
-            "models",
-            "serve",
-            "-m",
-            str(flavoured),
-            "--env-manager",
-            "local",
-            *("--workers", "1"),
-            *PORT,
-        ],
-        "/ping",
-        {"MLFLOW_DISABLE_TELEMETRY": "true"},
-    )
     noop = ["tests.benchmarks.noop:app", "--loop", "asyncio", "--http", "httptools", "--no-access-log"]
     nothing = start(["uvicorn", *noop, *PORT], "/", {})
     ours = start(["serving", "--home", str(home), *PORT], "/readyz", {})
@@ -215,47 +253,48 @@ def targets(open_peers: ExitStack, home: Path, flavoured: Path, appraiser: Appra
         theirs = start(["serving", "--home", str(home), *PORT], "/readyz", {"REPRISE_STORE_URL": store_url})
         theirs.settle()
         with_postgres = [target("the same on PostgreSQL", theirs, "serving", quotes, one_quote)]
-    trees, row = bare_trees(appraiser)
-    numbers = np.nan_to_num(row).tolist()
-    trees.save_model(home / "trees.txt")
-    table = {"columns": trees.feature_name(), "data": numbers}
-    table_body, numbers_body = json.dumps({"dataframe_split": table}), json.dumps({"inputs": numbers})
     return [
         target("quote, the same device", ours, "serving", quotes, one_quote),
         *with_postgres,
         target("quote, many devices", ours, "serving", quotes, many_quotes(appraiser)),
         target("valuation, many devices", ours, "serving", valuations, many_valuations(appraiser)),
-        target(AS_TABLE, mlflow, "scoring_server", "/invocations", lambda _: [table_body]),
-        target(
-            "mlflow models serve, numbers", mlflow, "scoring_server", "/invocations", lambda _: [numbers_body]
-        ),
-        *(others(home / "trees.txt", numbers, start) if PEERS.exists() else ()),
+        *(each for boosters in served for each in others(boosters, home, start)),
         target(NOOP, nothing, "uvicorn", "/", one_quote),
     ]
 
 
-def others(trees: Path, row: Sequence[Sequence[float]], start: Callable[..., Peer]) -> list[Target]:
-    """MLServer and BentoML, each with one process that predicts."""
-    folder = trees.parent / "mlserver"
+def others(served: Served, home: Path, start: Callable[..., Peer]) -> list[Target]:
+    """Servers of models with one process each that predicts."""
+    called = ["mlflow", "models", "serve", "-m", str(served.logged()), "--env-manager", "local"]
+    mlflow = start([*called, "--workers", "1", *PORT], "/ping", {"MLFLOW_DISABLE_TELEMETRY": "true"})
+    table = json.dumps({"dataframe_split": {"columns": served.columns, "data": [served.row]}})
+    found = [target(f"{MLFLOW}, {served.name}", mlflow, "scoring_server", "/invocations", lambda _: [table])]
+    if not PEERS.exists():
+        return found
+    boosters = {"BOOSTERS": os.pathsep.join(map(str, served.files))}
+    folder = home / f"mlserver {served.name}"
     folder.mkdir()
-    parts = {"uri": str(trees)}
-    told = {"name": "trees", "implementation": "mlserver_lightgbm.LightGBMModel", "parameters": parts}
+    told = {"name": "boosters", "implementation": "tests.benchmarks.peer_mlserver.Boosters"}
     (folder / "model-settings.json").write_text(json.dumps(told))
-    settings = {
-        "MLSERVER_PARALLEL_WORKERS": "0",
-        **{f"MLSERVER_{name}_PORT": str(peers.free_port()) for name in ("GRPC", "METRICS")},
-    }
-    mlserver = start(
-        ["tests.benchmarks.peer_mlserver", str(folder), *PORT], "/v2/health/ready", settings, PEERS
-    )
-    given = {"name": "row", "shape": [1, len(row[0])], "datatype": "FP64", "data": row[0]}
-    quiet = {"BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(trees.parent / "bentoml"), "TREES": str(trees)}
-    service = ["bentoml", "serve", "tests.benchmarks.peer_bentoml:Trees", "--api-workers", "1", *PORT]
+    ports = {f"MLSERVER_{name}_PORT": str(peers.free_port()) for name in ("GRPC", "METRICS")}
+    settings = {**boosters, **ports, "MLSERVER_PARALLEL_WORKERS": "0"}
+    runtime = ["tests.benchmarks.peer_mlserver", str(folder), *PORT]
+    mlserver = start(runtime, "/v2/health/ready", settings, PEERS)
+    row = {"name": "row", "shape": [1, len(served.row)], "datatype": "FP64", "data": served.row}
+    inputs, rows = json.dumps({"inputs": [row]}), json.dumps({"row": [served.row]})
+    service = ["bentoml", "serve", "tests.benchmarks.peer_bentoml:Boosters", "--api-workers", "1", *PORT]
+    quiet = {**boosters, "BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(home / "bentoml")}
     bentoml = start(service, "/readyz", quiet, PEERS)
-    row_body, inputs_body = json.dumps({"row": row}), json.dumps({"inputs": [given]})
     return [
-        target(MLSERVER, mlserver, "mlserver", "/v2/models/trees/infer", lambda _: [inputs_body]),
-        target(BENTOML, bentoml, "", "/predict", lambda _: [row_body]),
+        *found,
+        target(
+            f"{MLSERVER}, {served.name}",
+            mlserver,
+            "mlserver",
+            "/v2/models/boosters/infer",
+            lambda _: [inputs],
+        ),
+        target(f"{BENTOML}, {served.name}", bentoml, "", "/predict", lambda _: [rows]),
     ]
 
 
@@ -293,7 +332,7 @@ def report(asked: Sequence[Target]) -> str:
     for clients in CLIENTS:
         lines.append(f"\n{clients} client{'s'[: clients - 1]}")
         for one in asked:
-            lines.append(f"  {one.name:<30}{figures(one, clients, by_name)}")
+            lines.append(f"  {one.name:<37}{figures(one, clients, by_name)}")
     return "\n".join(lines)
 
 
@@ -325,19 +364,19 @@ def processes(asked: Sequence[Target]) -> str:
             if mb != worker
         ]
         told = ", ".join([f"worker {worker:.0f} MB", *rest])
-        lines.append(f"  {one.name:<30}{one.peer.ready_seconds:6.1f} s   {told}")
+        lines.append(f"  {one.name:<37}{one.peer.ready_seconds:6.1f} s   {told}")
     return "\n".join(lines)
 
 
 @pytest.mark.bench
 @pytest.mark.skipif(sys.platform != "linux", reason="pins to cores and reads /proc")
 def test_a_quote_is_measured_beside_mlflow_and_a_no_op(
-    home: Path, flavoured: Path, packed: Path, appraiser: Appraiser
+    home: Path, served: list[Served], packed: Path, appraiser: Appraiser
 ) -> None:
     with beside(SERVER_CORE) as pool:
         whole, bare = pool.submit(one_device, packed).result(timeout=120)
     with ExitStack() as open_peers, beside(LOAD_CORE) as pool:
-        asked = targets(open_peers, home, flavoured, appraiser)
+        asked = targets(open_peers, home, served, appraiser)
         measure(asked, pool)
         memory = processes(asked)
     print(f"\n{report(asked)}\n\n{memory}")
