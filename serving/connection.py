@@ -7,6 +7,7 @@ h11 but takes heads of a megabyte: that is bounded here too.
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from typing import Any
 
@@ -128,7 +129,8 @@ class Connection(HttpToolsProtocol):
         seconds = PAUSE_SECONDS[min(self._shed_times, len(PAUSE_SECONDS) - 1)]
         self._shed_times += 1
         self.flow.pause_reading()
-        self.loop.call_later(seconds, self.flow.resume_reading)
+        # Not all at once again: who was refused in one turn of the loop would come back in one.
+        self.loop.call_later(seconds * random.uniform(1, 1.5), self.flow.resume_reading)  # noqa: S311
 
     def _await(self, what: str, seconds: float | None) -> None:
         self._awaited, self._head_bytes = what, 0
