@@ -23,7 +23,8 @@ REST_SECONDS = 5.0  # for the rest of a body that nobody reads any more
 CLOSING_SECONDS = 30.0  # for a client to take the last answer
 LOOK_SECONDS = 1.0
 PAUSE_SECONDS = (2.0, 4.0)  # the first is the Retry-After of a house that is full
-MOST_HEAD_BYTES = 16 * 1024
+MOST_HEAD_BYTES, MOST_HEADERS = 16 * 1024, 200
+HEAD_PIECE_BYTES = 4096
 SAFE = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
 
 _MALFORMED = Refusal(400, "not_http", "This is no HTTP request.")
@@ -32,7 +33,9 @@ _SLOW = Refusal(408, "head_too_slow", f"The head of the request took longer than
 
 def head_too_large() -> Refusal:
     """The answer to a head beyond MOST_HEAD_BYTES."""
-    return Refusal(431, "head_too_large", f"The head is larger than {MOST_HEAD_BYTES} bytes.")
+    return Refusal(
+        431, "head_too_large", f"The head has more than {MOST_HEAD_BYTES} bytes or {MOST_HEADERS} lines."
+    )
 
 
 class Shed:
@@ -79,12 +82,18 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._awaited == "head" and self._head_bytes > MOST_HEAD_BYTES:
+        # A head is read bit by bit, and not to its end where it has too much: each small header is a call.
+        piece = data[:HEAD_PIECE_BYTES] if self._awaited in ("first byte", "head") else data
+        self._head_bytes += len(piece)
+        super().data_received(piece)
+        if self._awaited == "head" and (
+            self._head_bytes > MOST_HEAD_BYTES or len(self.headers) > MOST_HEADERS
+        ):
             self._refuse(head_too_large())
         elif not self._awaited and (self.cycle is None or self.cycle.response_complete):
             self._await("first byte", HEAD_SECONDS)  # only empty lines came, for which uvicorn waits for ever
+        if len(piece) < len(data) and not self.transport.is_closing():
+            self.data_received(data[len(piece) :])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

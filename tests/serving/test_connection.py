@@ -108,6 +108,21 @@ def test_a_head_that_is_too_large_is_refused(port: int, name: str, ends: bool) -
         assert client.ask(LIVE)[0] == 200
 
 
+def test_a_head_of_many_lines_is_refused_before_it_is_read_to_its_end(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    on_header = connection.Connection.on_header
+    monkeypatch.setattr(
+        connection.Connection, "on_header", lambda self, *told: (read.append(told), on_header(self, *told))
+    )
+    with Client(port) as client:
+        client.send(b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 10_000)
+        status, body = client.answer()
+    assert (status, json.loads(body)["code"]) == (431, "head_too_large")
+    assert len(read) < 1000
+
+
 def test_a_large_head_in_one_piece_is_refused_by_name(port: int) -> None:
     with Client(port) as client:
         status, body = client.ask(head("GET", "/livez", x="a" * 17_000))
