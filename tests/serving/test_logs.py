@@ -59,6 +59,22 @@ def test_nothing_that_was_sent_is_in_a_line(
     assert key.partition(".")[2] not in told
 
 
+def test_a_store_that_fails_tells_nothing_of_what_it_was_to_keep(
+    house: House, bodies: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with house.quotes.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE quotes RENAME TO away")
+    ask = bodies["/v1/buyback/quotes"] | {
+        "device": {"category": "laptop", "brand": "Lenovo", "model": CANARY},
+        "unit": {"imei": CANARY[:15]},
+    }
+    answer = house.client.post("/v1/buyback/quotes", json=ask, headers={"Idempotency-Key": CANARY})
+    told = capsys.readouterr().err
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert "store unavailable" in told
+    assert CANARY[:15] not in told + answer.text
+
+
 def test_what_is_sent_raw_is_in_no_line_and_makes_none_of_its_own(
     house: House, capfd: pytest.CaptureFixture[str]
 ) -> None:
