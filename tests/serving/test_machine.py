@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
+    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -48,6 +49,8 @@ FINDINGS = st.sampled_from([{}, {"screen": "CRACKED"}, {"screen": "FLAWLESS"}, {
 class Customers(RuleBasedStateMachine):
     """Asks, steps, repetitions, restarts and the passing of time; the model knows quotes as small dictionaries."""
 
+    steps = 0  # of all machines
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="reprise-machine-"))
@@ -61,6 +64,10 @@ class Customers(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self._open()
+
+    @invariant()
+    def count(self) -> None:
+        Customers.steps += 1
 
     def teardown(self) -> None:
         if self.open:
@@ -192,8 +199,11 @@ class Customers(RuleBasedStateMachine):
 LIVE = ("ISSUED", "ACCEPTED", "REQUOTED", "PAYABLE")
 
 
-@pytest.mark.parametrize(("times", "steps"), [(8, 40), pytest.param(420, 50, marks=pytest.mark.soak)])
-def test_whatever_is_done_to_quotes_comes_to_what_it_must(times: int, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("times", "steps", "least"), [(8, 40, 200), pytest.param(500, 50, 20_000, marks=pytest.mark.soak)]
+)
+def test_whatever_is_done_to_quotes_comes_to_what_it_must(times: int, steps: int, least: int) -> None:
+    Customers.steps = 0
     run_state_machine_as_test(
         Customers,
         settings=settings(
@@ -206,3 +216,5 @@ def test_whatever_is_done_to_quotes_comes_to_what_it_must(times: int, steps: int
             suppress_health_check=list(HealthCheck),
         ),
     )
+    print(f"{Customers.steps} steps")
+    assert Customers.steps >= least
