@@ -22,9 +22,10 @@ HEAD_SECONDS = 5.0
 REST_SECONDS = 5.0  # for the rest of a body that nobody reads any more
 CLOSING_SECONDS = 30.0  # for a client to take the last answer
 LOOK_SECONDS = 1.0
-PAUSE_SECONDS = (2.0, 4.0)  # the first is the Retry-After of a house that is full
+PAUSE_SECONDS = (2.0, 3.5)  # the first is the Retry-After of a house that is full
+SPREAD = 0.4  # of a pause: it ends before HEAD_SECONDS do in any case
 MOST_HEAD_BYTES, MOST_HEADERS = 16 * 1024, 200
-HEAD_PIECE_BYTES = 4096
+PIECE_BYTES = 4096
 SAFE = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
 
 _MALFORMED = Refusal(400, "not_http", "This is no HTTP request.")
@@ -82,8 +83,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # A head is read bit by bit, and not to its end where it has too much: each small header is a call.
-        piece = data[:HEAD_PIECE_BYTES] if self._awaited in ("first byte", "head") else data
+        # Bit by bit: each header is a call, and a head is not read to its end where it has too much.
+        for start in range(0, len(data), PIECE_BYTES):
+            if not self.transport.is_closing():
+                self._take(data[start : start + PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> None:
         self._head_bytes += len(piece)
         super().data_received(piece)
         if self._awaited == "head" and (
@@ -92,8 +97,6 @@ class Connection(HttpToolsProtocol):
             self._refuse(head_too_large())
         elif not self._awaited and (self.cycle is None or self.cycle.response_complete):
             self._await("first byte", HEAD_SECONDS)  # only empty lines came, for which uvicorn waits for ever
-        if len(piece) < len(data) and not self.transport.is_closing():
-            self.data_received(data[len(piece) :])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -139,7 +142,7 @@ class Connection(HttpToolsProtocol):
         self._shed_times += 1
         self.flow.pause_reading()
         # Not all at once again: who was refused in one turn of the loop would come back in one.
-        self.loop.call_later(seconds * random.uniform(1, 1.5), self.flow.resume_reading)  # noqa: S311
+        self.loop.call_later(seconds * random.uniform(1, 1 + SPREAD), self.flow.resume_reading)  # noqa: S311
 
     def _await(self, what: str, seconds: float | None) -> None:
         self._awaited, self._head_bytes = what, 0
