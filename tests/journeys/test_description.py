@@ -62,5 +62,6 @@ def test_whatever_the_description_allows_is_answered_as_it_says(
     log = (home / "server.log").read_text()
     assert '"unforeseen"' not in log, log[log.find('"unforeseen"') - 3000 :][:6000]
     assert asked.returncode == 0, asked.stdout[asked.stdout.find("= FAILURES") :]
+    print(asked.stdout[-800:])
     generated = re.search(r"(\d[\d,]*) generated", asked.stdout)
     assert generated and int(generated[1].replace(",", "")) >= cases, asked.stdout[-1500:]
