@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -26,9 +28,12 @@ PAUSE_SECONDS = (2.0, 3.5)  # the first is the Retry-After of a house that is fu
 SPREAD = 0.4  # of a pause: it ends before HEAD_SECONDS do in any case
 MOST_HEAD_BYTES, MOST_HEADERS = 16 * 1024, 200
 PIECE_BYTES = 4096
+MOST_PIPELINED = 8  # requests that a client may send before he has the answer to the first
+BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 SAFE = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
 
 _MALFORMED = Refusal(400, "not_http", "This is no HTTP request.")
+_UPGRADE = Refusal(400, "upgrade", "Ask in HTTP/1.1 without the header Upgrade: with it a body is not read.")
 _SLOW = Refusal(408, "head_too_slow", f"The head of the request took longer than {HEAD_SECONDS:g} s.")
 
 
@@ -53,8 +58,8 @@ class Connection(HttpToolsProtocol):
 
     That answer is given here, before a task, a log line and the application: 26 us of work and two calls of the system.
     Whoever got it is not read again for PAUSE_SECONDS, longer each time, for those who ask again at once would take the
-    time of all others. Beyond `most` connections the late ones are answered so, and beyond twice as many closed at
-    once. What is vital is always answered.
+    time of all others. Beyond `most` connections the one that has been idle longest is closed; where none is idle, the
+    late ones are answered so, and beyond twice as many closed at once. What is vital is always answered.
     """
 
     most = 1000
@@ -66,10 +71,12 @@ class Connection(HttpToolsProtocol):
     _late = False
     _shed_times = 0
     _look_again: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._late = len(self.connections) > self.most
+        self._idle_since = self.loop.time()
+        self._late = len(self.connections) > self.most and not self._makes_room()
         if len(self.connections) > 2 * self.most:
             transport.abort()
         self._await("first byte", HEAD_SECONDS)
@@ -99,13 +106,21 @@ class Connection(HttpToolsProtocol):
             self._await("first byte", HEAD_SECONDS)  # only empty lines came, for which uvicorn waits for ever
 
     def on_message_begin(self) -> None:
+        self._idle_since = None
         super().on_message_begin()
         self._await("head", HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         self._await("body", None)  # for which the guard has a deadline
-        if self.cycle is not None and not self.cycle.response_complete:
-            super().on_headers_complete()  # another request of this client is being answered
+        if self.transport.is_closing():
+            return
+        if self.parser.should_upgrade() and any(name in BODY_HEADERS for name, _ in self.headers):
+            self._refuse(_UPGRADE)
+        elif self.cycle is not None and not self.cycle.response_complete:
+            if len(self.pipeline) < MOST_PIPELINED:
+                super().on_headers_complete()  # another request of this client is being answered
+            else:
+                self.transport.abort()
         elif self.url.partition(b"?")[0] not in VITAL and self._sheds():
             metrics.shed()
             self.cycle = Shed()  # type: ignore[assignment]
@@ -123,6 +138,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.cycle is None or self.cycle.response_complete:
+            self._idle_since = self.loop.time()
         if self._awaited == "body":
             self._await("rest", REST_SECONDS)
         if not self.scope["state"].get("shed"):
@@ -132,6 +149,16 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, in plain text
         self._refuse(_MALFORMED)
+
+    def _makes_room(self) -> bool:
+        """Close the connection that has been idle longest; False where none is."""
+        others: Iterable[Any] = self.connections - {self}
+        idle = [
+            (since, one) for one in others if (since := one._idle_since) and not one.transport.is_closing()
+        ]
+        if idle:
+            min(idle, key=itemgetter(0))[1].transport.abort()
+        return bool(idle)
 
     def _sheds(self) -> bool:
         self._late = self._late and len(self.connections) > self.most
@@ -168,7 +195,8 @@ class Connection(HttpToolsProtocol):
     def _write(self, refusal: Refusal) -> None:
         answer = refusal.response(request_id=uuid.uuid4().hex)
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
-        self.transport.write(STATUS_LINE[refusal.status] + lines + SAFE + bytes(answer.body))
+        told = b"" if self.parser.get_method() == b"HEAD" else bytes(answer.body)
+        self.transport.write(STATUS_LINE[refusal.status] + lines + SAFE + told)
 
 
 def kind(*, most: int, admission: Admission) -> type[Connection]:

@@ -170,17 +170,49 @@ def test_a_websocket_is_not_spoken(port: int) -> None:
         assert client.ask(wish)[0] == 200
 
 
-def test_beyond_the_connections_that_are_allowed_only_health_is_answered(house: House) -> None:
+def test_beyond_the_connections_that_are_allowed_only_health_is_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 5.0)
     with wire.listening(house.client.app, most=3) as port, ExitStack() as stack:
-        calm = [stack.enter_context(Client(port)) for _ in range(3)]
-        assert calm[0].ask(LIVE)[0] == 200
+        busy = [stack.enter_context(Client(port)) for _ in range(3)]
+        for each in busy:
+            each.send(LIVE[:10])
         crowded = stack.enter_context(Client(port))
         assert crowded.ask(LIVE)[0] == 200
         status, body = crowded.ask(head("GET", "/v1/markets"))
         assert (status, json.loads(body)["code"]) == (503, "full")
-        assert calm[1].ask(head("GET", "/v1/markets"))[0] == 200
-        more = [stack.enter_context(Client(port)) for _ in range(4)]
-        assert more[-1].seconds_until_closed() < 3
+        assert busy[1].ask(LIVE[10:])[0] == 200
+
+
+def test_who_is_idle_makes_room_for_who_comes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 5.0)
+    with wire.listening(house.client.app, most=3) as port, ExitStack() as stack:
+        silent = [stack.enter_context(Client(port)) for _ in range(30)]
+        asking = stack.enter_context(Client(port))
+        assert asking.ask(head("GET", "/v1/markets"))[0] == 200
+        assert silent[0].seconds_until_closed() < 1
+        again = [stack.enter_context(Client(port)) for _ in range(2)]
+        assert again[-1].ask(head("GET", "/v1/markets"))[0] == 200
+
+
+def test_who_asks_on_and_on_without_waiting_for_an_answer_is_left(port: int) -> None:
+    with Client(port) as client:
+        with suppress(OSError):
+            client.send(head("GET", "/v1/markets") * 10_000)
+        assert client.seconds_until_closed() < 3
+
+
+def test_a_body_that_would_be_lost_with_an_upgrade_is_refused(port: int) -> None:
+    with Client(port) as client:
+        wish = {"connection": "Upgrade", "upgrade": "h2c", "content_length": str(len(LIVE))}
+        client.send(head("POST", "/v1/buyback/quotes", **wish))
+        time.sleep(0.05)
+        with suppress(OSError):
+            client.send(LIVE)
+        status, body = client.answer()
+        assert (status, json.loads(body)["code"]) == (400, "upgrade")
+        assert client.answer() == (0, b"")
 
 
 def test_who_was_refused_because_the_house_is_full_is_not_read_again_at_once(
