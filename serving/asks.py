@@ -140,16 +140,27 @@ class QuestionsAsk(Ask):
 def _luhn(imei: str) -> str:
     """Refuse an IMEI whose last digit is not the one that the others ask for (ISO/IEC 7812-1, annex B)."""
     doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(imei))]
+    if len(set(imei)) == 1:
+        raise ValueError("no device has such an IMEI")
     if sum(number // 10 + number % 10 for number in doubled) % 10:
         raise ValueError("the last digit of an IMEI does not fit the others: a digit is mistyped")
     return imei
+
+
+def _no_imei(told: str) -> str:
+    """Refuse an IMEI as a serial: one device would be two."""
+    if told.isdecimal() and 14 <= len(told) <= 16:
+        raise ValueError("so many digits are an IMEI: tell it as one")
+    return told
 
 
 class OneUnit(Ask):
     """The very device: its IMEI, or its serial number where it has none. Of either only a digest is kept."""
 
     imei: Untold[Annotated[str, Field(pattern="^[0-9]{15}$"), AfterValidator(_luhn)]] = None
-    serial: Untold[Annotated[str, Field(pattern="^[A-Z0-9][A-Z0-9-]{4,29}$")]] = None
+    serial: Untold[Annotated[str, Field(pattern="^[A-Z0-9][A-Z0-9-]{4,29}$"), AfterValidator(_no_imei)]] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _one(self) -> OneUnit:

@@ -20,6 +20,17 @@ _ANSWERS = sa.select(
 )
 _LAST = sa.select(EVENTS.c.seq, EVENTS.c.hash, EVENTS.c.at).order_by(EVENTS.c.seq.desc()).limit(1)
 
+OVER = (Kind.EXPIRED.value, Kind.PAID.value, Kind.VOIDED.value)
+_LATER = EVENTS.alias()
+_OPEN = (
+    sa.select(EVENTS.c.quote_id)
+    .join(QUOTES, QUOTES.c.quote_id == EVENTS.c.quote_id)
+    .where(
+        QUOTES.c.decision == "OFFER",
+        ~sa.exists().where(_LATER.c.quote_id == EVENTS.c.quote_id, _LATER.c.kind.in_(OVER)),
+    )
+)
+
 
 class ClockWentBack(RuntimeError):  # noqa: N818 - said as it is
     """The clock stands before something that was written already: what expires when cannot be told."""
@@ -63,8 +74,8 @@ class Batch:
         return self._known[quote_id]
 
     def of_unit(self, unit: str) -> list[Known]:
-        """The quotes that were given or accepted for a unit."""
-        kept = self._connection.scalars(sa.select(EVENTS.c.quote_id).where(EVENTS.c.unit_digest == unit))
+        """The offers for a unit that have not come to their end: of others there may be any number."""
+        kept = self._connection.scalars(_OPEN.where(EVENTS.c.unit_digest == unit))
         fresh = [event["quote_id"] for event in self._events if event["unit_digest"] == unit]
         return [found for one in dict.fromkeys([*kept, *fresh]) if (found := self.known(one))]
 

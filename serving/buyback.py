@@ -150,7 +150,7 @@ class Buyback:
             on=on,
             device=fields,
             answers=subject.answers(ask.answers, category=fields["category"]),
-            controls=controls,
+            controls=replace(controls, hearsay=asked.hearsay),
             drawn=drawn,
         )
         outlook, advised = case.advised(case=found, appraiser=incumbent.appraiser)

@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import gc
 import json
+import math
 import os
 import re
 import stat
@@ -146,14 +147,31 @@ class Incumbent:
 
     def namesake(self, *, brand: str, model: str) -> Variant | None:
         """The known device of this brand and model with the least storage."""
-        return self._named.get((catalogue.key(brand), catalogue.model_key(brand=brand, model=model)))
+        return self._least.get((catalogue.key(brand), catalogue.model_key(brand=brand, model=model)))
+
+    def most_storage(self, *, brand: str, model: str) -> float:
+        """The most storage of the known devices of this brand and model; 0 where there is none."""
+        return self._largest.get((catalogue.key(brand), catalogue.model_key(brand=brand, model=model)), 0.0)
+
+    def knows(self, *, attributes: Mapping[str, float | str]) -> bool:
+        """Whether each number lies within what devices that were sold have."""
+        told = {name: value for name, value in attributes.items() if not isinstance(value, str)}
+        return all(least <= told[name] <= most for name in told for least, most in (self._bounds(name),))
+
+    def _bounds(self, name: str) -> tuple[float, float]:
+        known = self.appraiser.devices
+        told = known[name].drop_nulls().to_list() if name in known.columns else []
+        return min(told, default=math.inf), max(told, default=-math.inf)
 
     @cached_property
-    def _named(self) -> dict[tuple[str, str], Variant]:
-        falling = sorted(self.catalogue.variants, key=lambda v: -(v.storage_gb or 0))
-        return {
-            (catalogue.key(v.brand), catalogue.model_key(brand=v.brand, model=v.model)): v for v in falling
-        }
+    def _largest(self) -> dict[tuple[str, str], float]:
+        rising = sorted(self.catalogue.variants, key=lambda variant: variant.storage_gb or 0)
+        return {_named(variant): variant.storage_gb or 0 for variant in rising}
+
+    @cached_property
+    def _least(self) -> dict[tuple[str, str], Variant]:
+        falling = sorted(self.catalogue.variants, key=lambda variant: -(variant.storage_gb or 0))
+        return {_named(variant): variant for variant in falling}
 
     def most_sold(self) -> tuple[Variant, str]:
         """The phone with the most sales, or else the device, and the currency of these."""
@@ -176,6 +194,10 @@ class Incumbent:
 def _identity(row: Mapping[str, Any]) -> Identity:
     brand, model = row["brand"], row["model"]
     return catalogue.key(brand), catalogue.model_key(brand=brand, model=model), row["storage_gb"]
+
+
+def _named(variant: Variant) -> tuple[str, str]:
+    return catalogue.key(variant.brand), catalogue.model_key(brand=variant.brand, model=variant.model)
 
 
 class Champion:

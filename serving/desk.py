@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -27,17 +27,21 @@ from valuation.catalogue import Variant
 from valuation.grades import Grade
 from valuation.markets import Terms
 
-AT_ONCE = 50  # devices: some 40 ms
+AT_ONCE = 20  # devices: some 16 ms
 Found = TypeVar("Found")
 log = structlog.get_logger("serving")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Answers questions. `now` gives the instant in UTC and is the only clock."""
+    """Answers questions. `now` gives the instant in UTC and is the only clock.
+
+    Parts of long lists are valued one by one, whoever asks for them (`turns`): others are answered after each.
+    """
 
     champion: Champion
     now: Callable[[], datetime]
+    turns: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
     def today(self) -> date:
@@ -108,16 +112,19 @@ class Desk:
     async def valuate(self, *, ask: asks.ValuationsAsk, request_id: str) -> replies.Valuations:
         """Value devices at every grade, some at a time, so that others are answered in between."""
         terms, incumbent, on = self.priced(ask.market), self.incumbent, self.today
-        asked = [_numbered(unit, number, incumbent, terms, on) for number, unit in enumerate(ask.devices)]
-        found: list[replies.Valuation] = []
-        for first in range(0, len(asked), AT_ONCE):
-            part = asked[first : first + AT_ONCE]
-            valued = subject.appraise(part, incumbent=incumbent, terms=terms, on=on)
-            found += [
-                letters.valuation(device=one.name, appraisal=_possible(appraisal))
-                for one, appraisal in zip(part, valued, strict=True)
-            ]
-            await asyncio.sleep(0)
+        units, found = list(enumerate(ask.devices)), []
+        for first in range(0, len(units), AT_ONCE):
+            async with self.turns:
+                await asyncio.sleep(0)
+                part = [
+                    _numbered(unit, number, incumbent, terms, on)
+                    for number, unit in units[first : first + AT_ONCE]
+                ]
+                valued = subject.appraise(part, incumbent=incumbent, terms=terms, on=on)
+                found += [
+                    letters.valuation(device=one.name, appraisal=_possible(appraisal))
+                    for one, appraisal in zip(part, valued, strict=True)
+                ]
         return letters.valuations(
             incumbent=incumbent, found=found, market=terms.market, on=on, request_id=request_id
         )

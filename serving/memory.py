@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from serving import metrics
 
-MOST = 20_000  # answers: some 6 kB each
+MOST = 10_000  # answers: some 12 kB each
 
 Kept = TypeVar("Kept")
 

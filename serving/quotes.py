@@ -47,7 +47,8 @@ class Issue:
         exposed = into.exposed(self.quote.exposure)
         if self.quote.decision == "OFFER" and exposed + self.quote.offer_minor > self.cap_minor:
             raise CapReached(exposed)
-        into.issue(self.quote, key=self.key, unit=self.unit)
+        # Only an offer is held for its unit: of other answers there may be any number.
+        into.issue(self.quote, key=self.key, unit=self.unit if self.quote.decision == "OFFER" else None)
         return self.quote.reply
 
 

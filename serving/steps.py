@@ -37,9 +37,9 @@ class Steps:
         _, unit, request = self.stored.asked(ask, ask.unit)
 
         def change(known: Known, now: datetime) -> Life:
+            life = known.life.then(Event(kind=Kind.ACCEPTED, at=now, amount_minor=known.life.amount_minor))
             _require_amount(known, ask.amount)
-            event = Event(kind=Kind.ACCEPTED, at=now, amount_minor=known.life.amount_minor)
-            return known.life.then(event)
+            return life
 
         return await self._step(quote_id, "accept", request, change, key, caller, request_id, unit=unit)
 
@@ -49,8 +49,9 @@ class Steps:
         """Write down that the amount that stands was paid."""
 
         def change(known: Known, now: datetime) -> Life:
+            life = known.life.then(Event(kind=Kind.PAID, at=now, amount_minor=known.life.amount_minor))
             _require_amount(known, ask.amount)
-            return known.life.then(Event(kind=Kind.PAID, at=now, amount_minor=known.life.amount_minor))
+            return life
 
         return await self._step(quote_id, "payment", canonical(ask), change, key, caller, request_id)
 

@@ -22,10 +22,14 @@ _NAMES = ("category", "brand", "model", "storage_gb", "launched_on")
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A device: what people call it, and what the appraiser is told of it."""
+    """A device: what people call it, and what the appraiser is told of it.
+
+    `hearsay`: its model is not known, or more storage or another attribute is told than any known one has.
+    """
 
     name: str
     fields: Mapping[str, Any]
+    hearsay: bool = False
 
     @classmethod
     def of(cls, *, unit: asks.Unit, incumbent: Incumbent, currency: str, on: date) -> Subject:
@@ -41,7 +45,8 @@ class Subject:
         attributes = _attributes(device.attributes, incumbent)
         if isinstance(device, asks.KnownDevice):
             variant = find(device_id=device.device_id, incumbent=incumbent)
-            return cls(name=variant.name, fields=told | _known(variant, incumbent, currency) | attributes)
+            fields = told | _known(variant, incumbent, currency) | attributes
+            return cls(name=variant.name, fields=fields, hearsay=not incumbent.knows(attributes=attributes))
         described = Variant(device_id="", **device.model_dump(include=set(_NAMES)))
         price = device.launch_price and amount(device.launch_price, currency=currency, field="launch_price")
         launch: dict[str, Any] = {"launch_price": price and float(price.amount)}
@@ -53,7 +58,14 @@ class Subject:
                 raise _malformed("category", f"a device of this name is a {namesake.category}")
             least = described.storage_gb or namesake.storage_gb
             launch = {"launched_on": namesake.launched_on, "launch_price": None, "storage_gb": least}
-        return cls(name=described.name, fields=told | _names(described) | launch | attributes)
+        most = incumbent.most_storage(brand=device.brand, model=device.model)
+        hearsay = (
+            namesake is None
+            or (described.storage_gb or 0) > most
+            or not incumbent.knows(attributes=attributes)
+        )
+        fields = told | _names(described) | launch | attributes
+        return cls(name=described.name, fields=fields, hearsay=hearsay)
 
 
 def appraise(

@@ -13,7 +13,7 @@ class Controls:
     """`stopped`: nothing is offered unseen. `realised_share` is what the last matured cohort of devices brought, of
     what was predicted; `index_change` how far the market moved in the last four weeks, as a share; `exposed` what was
     offered for this model and may still be taken, in minor units; `model_age_days` how long ago the appraiser was
-    learned.
+    learned. `hearsay`: what would raise the price of the device is known from its owner alone.
 
     Learned from Zillow Offers' loss of 2021: what sold for less than predicted, and a market that falls, are taken off
     the next offers; what they rise is not added.
@@ -24,6 +24,7 @@ class Controls:
     index_change: float = 0.0
     exposed: int = 0
     model_age_days: int = 0
+    hearsay: bool = False
 
     @property
     def stale(self) -> bool:

@@ -182,7 +182,8 @@ def decided(
     applies = {
         "ESTIMATE_IMPOSSIBLE": ~_possible(prospects, SOLD_AS[columns], terms),
         "ESTIMATE_UNCERTAIN": ~(prospects.today[rows, grade, FSD] <= terms.max_fsd),
-        "DEVICE_UNKNOWN": np.all([prospects.basis != basis for basis in FIRM_BASES], axis=0),
+        "DEVICE_UNKNOWN": controls.hearsay
+        | np.all([prospects.basis != basis for basis in FIRM_BASES], axis=0),
         "BUYING_STOPPED": np.full(len(rows), controls.stopped),
         "MODEL_STALE": np.full(len(rows), controls.stale),
         "MARKET_FALLS": np.full(len(rows), controls.index_change <= -float(terms.index_brake)),

@@ -199,6 +199,53 @@ def test_one_device_has_one_open_quote(quote: Any, post: Post, house: House) -> 
         assert IMEI not in repr(connection.exec_driver_sql("SELECT * FROM quotes, events").all())
 
 
+def test_what_is_no_offer_is_not_held_for_its_unit(quote: Any, house: House) -> None:
+    for number in range(20):
+        asked = quote(f"{number}", unit={"imei": IMEI}, answers={"blacklisted": True})
+        assert asked.json()["decision"] == "REFUSE"
+    assert quote("mine", unit={"imei": IMEI}).json()["decision"] == "OFFER"
+    with house.quotes.database.reading() as connection:
+        kept = connection.exec_driver_sql("SELECT count(*) FROM events WHERE unit_digest IS NOT NULL")
+        assert kept.scalar() == 1
+
+
+DESCRIBED = {"category": "laptop", "brand": "Lenovo", "model": "ThinkPad T480", "storage_gb": 256}
+
+
+@pytest.mark.parametrize(
+    ("told", "decision"),
+    [
+        ({}, "OFFER"),
+        ({"storage_gb": 128}, "OFFER"),
+        ({"storage_gb": 1_000_000}, "REVIEW"),
+        ({"model": "ThinkPad T480 256GB"}, "REVIEW"),
+        ({"model": "ThinkPad X1000"}, "REVIEW"),
+        ({"attributes": {"ram_gb": 8}}, "OFFER"),
+        ({"attributes": {"ram_gb": 64}}, "REVIEW"),
+    ],
+)
+def test_no_price_is_promised_on_the_word_of_its_owner_alone(
+    quote: Any, told: dict[str, Any], decision: str
+) -> None:
+    given = quote(device=DESCRIBED | told).json()
+    assert given["decision"] == decision
+    assert decision == "OFFER" or given["reasons"][0]["code"] == "DEVICE_UNKNOWN"
+
+
+def test_who_accepts_too_late_is_told_so_whatever_was_written_meanwhile(
+    quote: Any, post: Post, house: House
+) -> None:
+    given = quote().json()
+    post(given, "void", {"reason": "WITHDRAWN"})
+    late = post(given, "accept", {"amount": given["offer"]})
+    assert (late.json()["code"], late.json()["quote_status"]) == ("wrong_status", "VOIDED")
+
+
+@pytest.mark.parametrize("unit", [{"serial": IMEI}, {"imei": "0" * 15}])
+def test_digits_that_are_no_serial_and_no_imei_are_refused(quote: Any, unit: dict[str, str]) -> None:
+    assert quote(unit=unit).status_code == 422
+
+
 @pytest.mark.parametrize("imei", ["490154203237517", "49015420323751", "x" * 15, "٤٩٠١٥٤٢٠٣٢٣٧٥١٨"])
 def test_an_imei_with_a_mistyped_digit_is_none(quote: Any, imei: str) -> None:
     answer = quote("a", unit={"imei": imei})
