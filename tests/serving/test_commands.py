@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import random
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,27 @@ def test_a_store_that_was_only_written_to_holds(store: Quotes) -> None:
     fill_more = given(store, key="more")
     assert check(store.database, head=found.head).events == found.events + 1
     assert fill_more
+
+
+def test_a_check_beside_those_who_write_finds_no_damage(store: Quotes, store_url: str) -> None:
+    patient, over = Database(url=store_url, patient=True), threading.Event()
+
+    def go_on() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            quote = given(store, key=f"{number}")
+            happen(store, quote, Kind.ACCEPTED, f"{number}-0").result(10)
+
+    with ThreadPoolExecutor() as beside:
+        writing = beside.submit(go_on)
+        try:
+            found = [check(patient).events for _ in range(40)]
+        finally:
+            over.set()
+        writing.result(20)
+    assert found == sorted(found) and found[-1] > found[0]
+    patient.close()
 
 
 def test_the_chain_holds_across_servers_that_write_by_turns(store: Quotes, store_url: str) -> None:
