@@ -88,15 +88,24 @@ def rows(
     asked_for = EVENTS.select() if until is None else EVENTS.select().where(EVENTS.c.seq <= until)
     while True:
         asked = asked_for.where(EVENTS.c.seq > after).order_by(EVENTS.c.seq).limit(AT_ONCE)
-        events = [dict(row) for row in connection.execute(asked).mappings()]
+        events = _read(connection, asked, after)
         if not events:
             return
         issued = [event["quote_id"] for event in events if event["kind"] == Kind.ISSUED]
-        found = connection.execute(QUOTES.select().where(QUOTES.c.quote_id.in_(issued))).mappings()
-        quotes = {row["quote_id"]: dict(row) for row in found}
+        found = _read(connection, QUOTES.select().where(QUOTES.c.quote_id.in_(issued)), after)
+        quotes = {row["quote_id"]: row for row in found}
         for event in events:
             yield event, quotes.get(event["quote_id"]) if event["kind"] == Kind.ISSUED else None
         after = events[-1]["seq"]
+
+
+def _read(connection: sa.Connection, asked: sa.Select[Any], after: int) -> list[dict[str, Any]]:
+    try:
+        return [dict(row) for row in connection.execute(asked).mappings()]
+    except OverflowError as error:
+        raise StoreDamaged(
+            f"An event after {after}, or its quote, has an instant beyond all calendars. Restore a backup."
+        ) from error
 
 
 def newest(connection: sa.Connection, *, most: int, quote_ids: Sequence[str] = ()) -> Iterator[Quote]:

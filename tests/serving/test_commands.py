@@ -139,6 +139,20 @@ def _otherwise(value: Any, draw: random.Random) -> Any:
     return value[:at] + ("0" if value[at] != "0" else "1") + value[at + 1 :]
 
 
+@pytest.mark.parametrize("column", ["events.at", "quotes.expires_at"])
+def test_an_instant_beyond_all_calendars_is_found(tmp_path: Path, column: str) -> None:
+    file, (table, name) = tmp_path / "quotes.db", column.split(".")
+    store = Quotes(database=Database(url=f"sqlite:///{file}"))
+    fill(store, 4)
+    with sqlite3.connect(file) as other:
+        other.execute(f"DROP TRIGGER {table}_no_update")
+        other.execute(f"UPDATE {table} SET {name} = 1000000000000000000")
+    other.close()
+    with pytest.raises(StoreDamaged, match="beyond all calendars"):
+        check(store.database)
+    store.close()
+
+
 def test_events_that_are_cut_off_at_the_end_are_missed_where_the_head_was_noted(tmp_path: Path) -> None:
     file = tmp_path / "quotes.db"
     store = Quotes(database=Database(url=f"sqlite:///{file}"))
