@@ -9,6 +9,7 @@ import base64
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,9 @@ from serving.promise import Quote
 from serving.tables import EVENTS, EXPOSURES, QUOTES, Instant
 
 AT_ONCE = 500
+# What gzip, JSON and the values in it raise where bytes were changed.
+_BROKEN_FILE = (EOFError, gzip.BadGzipFile, zlib.error)
+_BROKEN_LINE = (LookupError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class NotEmpty(ValueError):  # noqa: N818 - said as it is
@@ -55,39 +59,66 @@ def restore(database: Database, *, file: Path) -> Checked:
     with database.writing() as connection:
         if connection.scalar(sa.select(sa.func.count()).select_from(EVENTS)):
             raise NotEmpty("This store holds quotes already: restore into an empty one.")
-        last, count, told = chain.START, 0, None
-        lives: dict[str, tuple[Quote, Life]] = {}
+        read = _Read(file)
         quotes: list[dict[str, Any]] = []
         events: list[dict[str, Any]] = []
-        for line in _lines(file):
-            if "head" in line:
-                told = line  # the last one; what follows is no backup
-                continue
-            count += 1
-            event, quote = _read(line["event"], EVENTS), line["quote"] and _read(line["quote"], QUOTES)
-            last = linked(last, count, event, quote)
-            live(lives, event, quote)
+        for event, quote in read.rows():
             events.append(event)
             if quote:
                 quotes.append(quote)
             if len(events) == AT_ONCE:
                 _insert(connection, quotes, events)
         _insert(connection, quotes, events)
-        if told is None or (told["head"], told["events"]) != (last, count):
-            raise StoreDamaged(f"{file} is cut short after {count} events: take another backup.")
-        noted = [{"exposure": name, "exposed_minor": minor} for name, minor in exposures(lives).items()]
+        noted = [{"exposure": name, "exposed_minor": minor} for name, minor in exposures(read.lives).items()]
         if noted:
             connection.execute(EXPOSURES.insert(), noted)
-    return Checked(quotes=told["quotes"], events=count, head=last)
+    return read.checked
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with gzip.open(file, "rt", encoding="utf-8") as read:
-            for line in read:
-                yield json.loads(line)
-    except (EOFError, gzip.BadGzipFile, ValueError, OSError) as error:
-        raise StoreDamaged(f"{file} is no whole backup: {error}") from error
+class _Read:
+    """What was read of a backup so far, checked on the way."""
+
+    def __init__(self, file: Path) -> None:
+        self.lives: dict[str, tuple[Quote, Life]] = {}
+        self._file = file
+        self._last, self._events = chain.START, 0
+        self._told: Any = None
+
+    @property
+    def checked(self) -> Checked:
+        return Checked(quotes=len(self.lives), events=self._events, head=self._last)
+
+    def rows(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """The events with their quotes; StoreDamaged, whatever was done to the file."""
+        try:
+            yield from self._rows()
+        except StoreDamaged as error:
+            raise self._damaged(str(error).removesuffix(" Restore a backup.")) from error
+        except _BROKEN_FILE as error:
+            raise self._damaged(f"it cannot be unpacked ({error})") from error
+        except _BROKEN_LINE as error:
+            found = f"the line does not read ({error.__class__.__name__}: {error})"
+            raise self._damaged(found) from error
+        if self._told != {"head": self._last, "events": self._events, "quotes": len(self.lives)}:
+            raise self._damaged("it was cut short, or its last line is of another backup")
+
+    def _rows(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        with gzip.open(self._file, "rt", encoding="utf-8") as lines:
+            for line in map(json.loads, lines):
+                if "head" in line:
+                    self._told = line  # the last one; what follows is no backup
+                    continue
+                event, quote = _row(line["event"], EVENTS), line["quote"] and _row(line["quote"], QUOTES)
+                self._last = linked(self._last, self._events + 1, event, quote)
+                live(self.lives, event, quote)
+                self._events += 1
+                yield event, quote
+
+    def _damaged(self, found: str) -> StoreDamaged:
+        return StoreDamaged(
+            f"{self._file} is no whole backup, and nothing was restored. After event {self._events}: "
+            f"{found.rstrip('.'):.300}. Restore another backup."
+        )
 
 
 def _insert(connection: sa.Connection, quotes: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
@@ -103,7 +134,7 @@ def _written(value: Any) -> Any:
     return value.isoformat()
 
 
-def _read(row: dict[str, Any], table: sa.Table) -> dict[str, Any]:
+def _row(row: dict[str, Any], table: sa.Table) -> dict[str, Any]:
     """A row as the table wants it."""
     return {column.name: _value(row[column.name], column.type) for column in table.columns}
 

@@ -33,28 +33,51 @@ class Checked:
     head: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """What stood beside the events at one instant, when `until` was the last of them."""
+
+    until: int
+    quotes: int
+    exposed: Mapping[str, int]
+
+
 def check(database: Database, *, head: str = "") -> Checked:
-    """Go through the whole store. StoreDamaged names the first event that does not fit, or that no event has `head`."""
+    """Go through the whole store. StoreDamaged names the first event that does not fit, or that no event has `head`.
+
+    Others may write meanwhile. What is summed up beside the events is read in one snapshot, and held against the
+    events up to that instant: these are never changed, so they are gone through without a lock.
+    """
+    if database.is_sqlite:
+        _check_file(database)
+    sums = _sums(database)
+    lives: dict[str, tuple[Quote, Life]] = {}
+    last, count, seen = chain.START, 0, not head
     with database.reading() as connection:
-        if (
-            database.is_sqlite
-            and (told := connection.exec_driver_sql("PRAGMA integrity_check").scalar()) != "ok"
-        ):
-            raise StoreDamaged(f"SQLite finds the file damaged: {told:.300}. Restore a backup.")
-        lives: dict[str, tuple[Quote, Life]] = {}
-        last, count, seen = chain.START, 0, not head
-        for count, (event, quote) in enumerate(rows(connection), 1):
+        for count, (event, quote) in enumerate(rows(connection, until=sums.until), 1):
             last = linked(last, count, event, quote)
             seen = seen or last == head
             live(lives, event, quote)
-        if not seen:
-            raise StoreDamaged(f"No event has the hash {head}: events are missing. Restore a backup.")
-        if (told := connection.scalar(sa.select(sa.func.count()).select_from(QUOTES))) != len(lives):
-            raise StoreDamaged(
-                f"There are {told} quotes, {len(lives)} of them were issued: rows were put in."
-            )
-        _check_exposures(connection, lives)
+    if not seen:
+        raise StoreDamaged(f"No event has the hash {head}: events are missing. Restore a backup.")
+    _check_sums(sums, lives)
     return Checked(quotes=len(lives), events=count, head=last)
+
+
+def _check_file(database: Database) -> None:
+    with database.reading() as connection:
+        told = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    if told != "ok":
+        raise StoreDamaged(f"SQLite finds the file damaged: {told:.300}. Restore a backup.")
+
+
+def _sums(database: Database) -> _Sums:
+    with database.snapshot() as connection:
+        return _Sums(
+            until=connection.scalar(sa.select(sa.func.max(EVENTS.c.seq))) or 0,
+            quotes=connection.scalar(sa.select(sa.func.count()).select_from(QUOTES)) or 0,
+            exposed={row.exposure: row.exposed_minor for row in connection.execute(EXPOSURES.select())},
+        )
 
 
 def rows(
@@ -65,15 +88,24 @@ def rows(
     asked_for = EVENTS.select() if until is None else EVENTS.select().where(EVENTS.c.seq <= until)
     while True:
         asked = asked_for.where(EVENTS.c.seq > after).order_by(EVENTS.c.seq).limit(AT_ONCE)
-        events = [dict(row) for row in connection.execute(asked).mappings()]
+        events = _read(connection, asked, after)
         if not events:
             return
         issued = [event["quote_id"] for event in events if event["kind"] == Kind.ISSUED]
-        found = connection.execute(QUOTES.select().where(QUOTES.c.quote_id.in_(issued))).mappings()
-        quotes = {row["quote_id"]: dict(row) for row in found}
+        found = _read(connection, QUOTES.select().where(QUOTES.c.quote_id.in_(issued)), after)
+        quotes = {row["quote_id"]: row for row in found}
         for event in events:
             yield event, quotes.get(event["quote_id"]) if event["kind"] == Kind.ISSUED else None
         after = events[-1]["seq"]
+
+
+def _read(connection: sa.Connection, asked: sa.Select[Any], after: int) -> list[dict[str, Any]]:
+    try:
+        return [dict(row) for row in connection.execute(asked).mappings()]
+    except OverflowError as error:
+        raise StoreDamaged(
+            f"An event after {after}, or its quote, has an instant beyond all calendars. Restore a backup."
+        ) from error
 
 
 def newest(connection: sa.Connection, *, most: int, quote_ids: Sequence[str] = ()) -> Iterator[Quote]:
@@ -128,12 +160,14 @@ def exposures(lives: Mapping[str, tuple[Quote, Life]]) -> Counter[str]:
     return wanted
 
 
-def _check_exposures(connection: sa.Connection, lives: Mapping[str, tuple[Quote, Life]]) -> None:
+def _check_sums(sums: _Sums, lives: Mapping[str, tuple[Quote, Life]]) -> None:
+    if sums.quotes != len(lives):
+        raise StoreDamaged(
+            f"There are {sums.quotes} quotes, {len(lives)} of them were issued: rows were put in."
+        )
     wanted = exposures(lives)
-    kept = {row.exposure: row.exposed_minor for row in connection.execute(EXPOSURES.select())}
-    for exposure in {*wanted, *kept}:
-        if wanted[exposure] != kept.get(exposure, 0):
+    for exposure in {*wanted, *sums.exposed}:
+        if wanted[exposure] != (kept := sums.exposed.get(exposure, 0)):
             raise StoreDamaged(
-                f"{exposure}: {kept.get(exposure, 0)} minor units are noted as exposed, the events say "
-                f"{wanted[exposure]}."
+                f"{exposure}: {kept} minor units are noted as exposed, the events say {wanted[exposure]}."
             )

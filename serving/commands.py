@@ -14,6 +14,8 @@ from serving.promise import Quote
 from serving.replay import replay
 from serving.settings import Settings
 
+MOST = 1_000_000_000  # quotes replayed at once
+
 
 def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to a parser."""
@@ -31,7 +33,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     restore = commands.add_parser("restore", help="fill an empty store from such a file")
     restore.add_argument("file", type=Path)
     again = commands.add_parser("replay", help="price quotes again; exit 1 where one comes out otherwise")
-    again.add_argument("--last", type=int, default=1000, help="how many, the newest first (1000)")
+    again.add_argument("--last", type=_above_zero, default=1000, help="how many, the newest first (1000)")
     again.add_argument("--quote", action="append", default=[], help="one quote, by its id")
     table = commands.add_parser(
         "export", help="write the table of QUOTES that `reprise retrain --quotes` reads"
@@ -71,6 +73,11 @@ def _restore(_: Settings, database: Database, given: argparse.Namespace) -> int:
 def _replay(settings: Settings, database: Database, given: argparse.Namespace) -> int:
     with database.reading() as connection:
         asked = list(checking.newest(connection, most=given.last, quote_ids=given.quote))
+    missing = sorted(set(given.quote) - {quote.quote_id for quote in asked})
+    for quote_id in missing:
+        print(
+            f"{quote_id}: there is no quote with this id in the store. An id is the quote_id of a reply, whole."
+        )
     same = 0
     opening = lambda digest: archive.opened(folder=settings.champion, digest=digest)  # noqa: E731
     for found in replay(asked, open_appraiser=opening):
@@ -80,8 +87,9 @@ def _replay(settings: Settings, database: Database, given: argparse.Namespace) -
             print(
                 f"{found.quote.quote_id}: {found.quote.offer_minor} minor units were promised, it {now}. {found.said}"
             )
-    print(f"{same} of {len(asked)} quotes come to the same cent.")
-    return 0 if same == len(asked) else 1
+    wanted = len(asked) + len(missing)
+    print(f"{same} of {wanted} quotes come to the same cent.")
+    return 0 if same == wanted else 1
 
 
 def _export(_: Settings, database: Database, given: argparse.Namespace) -> int:
@@ -93,6 +101,12 @@ def _export(_: Settings, database: Database, given: argparse.Namespace) -> int:
     found.write_csv(given.out) if given.out.suffix == ".csv" else found.write_parquet(given.out)
     print(f"{given.out}: {found.height} offers of {len(lives)} quotes.")
     return 0
+
+
+def _above_zero(told: str) -> int:
+    if not told.isdecimal() or not 0 < int(told) <= MOST:
+        raise argparse.ArgumentTypeError(f"{told} is no whole number from 1 to {MOST}")
+    return int(told)
 
 
 _STEPS = {

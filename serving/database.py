@@ -65,6 +65,21 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """A connection that reads all as it stood at one instant, whatever is written meanwhile.
+
+        Be quick: until its end a rollback journal of SQLite lets nobody commit, and its WAL only grows.
+        """
+        with self.reading() as connection:
+            begin = "BEGIN" if self.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            connection.exec_driver_sql(begin)
+            try:
+                yield connection
+            finally:
+                with suppress(sa.exc.SQLAlchemyError):
+                    connection.exec_driver_sql("ROLLBACK")
+
+    @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction, the only one of all processes that writes.
 

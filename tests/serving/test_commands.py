@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
+import itertools
 import random
 import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from serving import backup, chain, checking, export
+from serving import backup, chain, checking, commands, export
 from serving.checking import StoreDamaged, check
 from serving.database import Database
 from serving.life import Kind
 from serving.quotes import Quotes
 from serving.replay import replay
+from serving.settings import Settings
 from serving.tables import EVENTS, EXPOSURES, QUOTES
 from tests.serving.conftest import ANSWERS, House
 from tests.serving.stores import a_quote, given, happen, issue
 from valuation import ledger
+
+Damage = Callable[[bytes, random.Random], bytes]
 
 
 def fill(store: Quotes, count: int = 12) -> None:
@@ -44,6 +52,27 @@ def test_a_store_that_was_only_written_to_holds(store: Quotes) -> None:
     fill_more = given(store, key="more")
     assert check(store.database, head=found.head).events == found.events + 1
     assert fill_more
+
+
+def test_a_check_beside_those_who_write_finds_no_damage(store: Quotes, store_url: str) -> None:
+    patient, over = Database(url=store_url, patient=True), threading.Event()
+
+    def go_on() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            quote = given(store, key=f"{number}")
+            happen(store, quote, Kind.ACCEPTED, f"{number}-0").result(10)
+
+    with ThreadPoolExecutor() as beside:
+        writing = beside.submit(go_on)
+        try:
+            found = [check(patient).events for _ in range(40)]
+        finally:
+            over.set()
+        writing.result(20)
+    assert found == sorted(found) and found[-1] > found[0]
+    patient.close()
 
 
 def test_the_chain_holds_across_servers_that_write_by_turns(store: Quotes, store_url: str) -> None:
@@ -110,6 +139,20 @@ def _otherwise(value: Any, draw: random.Random) -> Any:
     return value[:at] + ("0" if value[at] != "0" else "1") + value[at + 1 :]
 
 
+@pytest.mark.parametrize("column", ["events.at", "quotes.expires_at"])
+def test_an_instant_beyond_all_calendars_is_found(tmp_path: Path, column: str) -> None:
+    file, (table, name) = tmp_path / "quotes.db", column.split(".")
+    store = Quotes(database=Database(url=f"sqlite:///{file}"))
+    fill(store, 4)
+    with sqlite3.connect(file) as other:
+        other.execute(f"DROP TRIGGER {table}_no_update")
+        other.execute(f"UPDATE {table} SET {name} = 1000000000000000000")
+    other.close()
+    with pytest.raises(StoreDamaged, match="beyond all calendars"):
+        check(store.database)
+    store.close()
+
+
 def test_events_that_are_cut_off_at_the_end_are_missed_where_the_head_was_noted(tmp_path: Path) -> None:
     file = tmp_path / "quotes.db"
     store = Quotes(database=Database(url=f"sqlite:///{file}"))
@@ -166,6 +209,93 @@ def test_a_backup_that_was_cut_short_restores_nothing(store: Quotes, tmp_path: P
             backup.restore(empty, file=tmp_path / file)
     assert dump(empty) == [[], [], []]
     empty.close()
+
+
+def told_to(home: Path, *words: str) -> int:
+    """The exit code of `reprise-serve quotes` with some words."""
+    parser = argparse.ArgumentParser()
+    commands.add(parser.add_subparsers())
+    return int(commands.run(Settings(home=home), parser.parse_args(["quotes", *words])))
+
+
+def _flipped(content: bytes, draw: random.Random) -> bytes:
+    at = draw.randrange(len(content))
+    return content[:at] + bytes([content[at] ^ draw.randrange(1, 256)]) + content[at + 1 :]
+
+
+def _cut(content: bytes, draw: random.Random) -> bytes:
+    first, last = sorted(draw.randrange(len(content)) for _ in range(2))
+    return content[:first] + content[last + 1 :]
+
+
+def _inside(change: Damage) -> Damage:
+    """A change of what is packed, so that it unpacks without complaint."""
+    return lambda content, draw: gzip.compress(change(gzip.decompress(content), draw))
+
+
+@pytest.mark.parametrize(
+    "damage", [_flipped, _cut, _inside(_flipped), _inside(_cut)], ids=["flip", "cut", "flip in", "cut in"]
+)
+def test_a_damaged_backup_restores_nothing_and_says_so_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Damage
+) -> None:
+    store = Quotes(database=Database(url=f"sqlite:///{tmp_path / 'quotes.db'}"))
+    fill(store)
+    backup.backup(store.database, out=tmp_path / "saved.gz")
+    content, draw = (tmp_path / "saved.gz").read_bytes(), random.Random(60)
+    for number in range(60):
+        (tmp_path / "hurt.gz").write_bytes(damage(content, draw))
+        code, said = (
+            told_to(tmp_path / f"{number}", "restore", f"{tmp_path / 'hurt.gz'}"),
+            capsys.readouterr(),
+        )
+        fresh = Database(url=f"sqlite:///{tmp_path / f'{number}' / 'quotes.db'}")
+        if code:  # else it says the same in other bytes, as a T in an instant may be any letter
+            assert (code, said.err.count("\n"), dump(fresh)) == (1, 1, [[], [], []])
+            assert "hurt.gz is no whole backup" in said.err and "Restore another backup." in said.err
+        else:
+            assert dump(fresh) == dump(store.database)
+        fresh.close()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '1', '"head"', '{"event": 1, "quote": 0}', '{"event": {}, "quote": null}', '{"head": "", "events": 1}',
+        "[" * 100_000, '{"event": {"seq": 1e999}, "quote": {}}', "",
+    ],
+)  # fmt: skip
+def test_a_backup_of_something_else_restores_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "other.gz").write_bytes(gzip.compress(f"{line}\n".encode()))
+    assert told_to(tmp_path, "restore", f"{tmp_path / 'other.gz'}") == 1
+    assert "other.gz is no whole backup" in capsys.readouterr().err
+
+
+def test_a_backup_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told_to(tmp_path, "restore", f"{tmp_path / 'none.gz'}") == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_a_quote_that_is_not_there_does_not_come_to_the_same_cent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told_to(tmp_path, "replay", "--quote", "deadbeef", "--quote", "beef") == 1
+    said = capsys.readouterr().out
+    assert "deadbeef: there is no quote with this id" in said and "beef: there is no" in said
+    assert "0 of 2 quotes" in said
+
+
+@pytest.mark.parametrize("last", ["-5", "0", "many", "1.5", "9" * 20])
+def test_so_many_quotes_cannot_be_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        told_to(tmp_path, "replay", "--last", last)
+    assert ended.value.code == 2
+    assert "whole number from 1" in capsys.readouterr().err
 
 
 def _lives(house: House) -> Any:
