@@ -48,17 +48,22 @@ def main() -> None:
     try:
         settings = Settings(**{name: told[name] for name in told if name in Settings.model_fields})
     except ValidationError as error:
-        wrong = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        print(f"reprise-serve: {wrong}", file=sys.stderr)
+        print(f"reprise-serve: {_wrong(error)}", file=sys.stderr)
         sys.exit(2)
     try:
         sys.exit(given.run(settings, given))
-    except (service.AddressTaken, TracingAbsent) as error:
+    except (service.AddressTaken, StoreUnavailable, TracingAbsent) as error:
         print(f"reprise-serve: {error}", file=sys.stderr)
         sys.exit(1)
-    except (StoreUnavailable, OSError) as error:
+    except OSError as error:
         print(f"reprise-serve: the state in {settings.home} cannot be used: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _wrong(error: ValidationError) -> str:
+    """What is wrong, each with the name of its setting, and never with its value: that may be a secret."""
+    faults = ((fault["loc"][:1], fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
+    return "; ".join(": ".join((*map(str, setting), told)) for setting, told in faults)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +89,7 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
     listening = service.listen(settings)
     if settings.workers > 1:
         Database(url=settings.quotes).close()  # its tables are made once, before several want them
+        settings.pepper()  # and so is this
         metrics.gather(settings.metrics)
         _tell_metrics(settings)
         asyncio.run(_supervise(settings, listening))

@@ -45,12 +45,14 @@ class Database:
 
     def __init__(self, *, url: str, patient: bool = False) -> None:
         """Open it, and bring its tables to their newest form; a `patient` one waits as long as it takes."""
-        self.engine = _engine(sa.make_url(url), patient)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self.patience_seconds = BUSY_MS / 1000 + 1 if self.is_sqlite else ANSWER_SECONDS
-        self._deadlines = None if self.is_sqlite or patient else _Deadlines()
-        with self.writing() as connection:
-            _upgrade(connection)
+        parsed = _parse(url)
+        with _opening(parsed):
+            self.engine = _engine(parsed, patient)
+            self.is_sqlite = self.engine.dialect.name == "sqlite"
+            self.patience_seconds = BUSY_MS / 1000 + 1 if self.is_sqlite else ANSWER_SECONDS
+            self._deadlines = None if self.is_sqlite or patient else _Deadlines()
+            with self.writing() as connection:
+                _upgrade(connection)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -107,6 +109,34 @@ class Database:
             return
         with self._deadlines.of(connection.connection.dbapi_connection):
             yield
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # which may tell a part of a password
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):  # so may a host that begins in a password
+        raise StoreUnavailable(
+            "REPRISE_STORE_URL is no URL of a quote store: it is sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with : / @ in a password written as %3A %2F %40."
+        )
+    return parsed
+
+
+@contextmanager
+def _opening(url: sa.URL) -> Iterator[None]:
+    """Say of what fails where it was looked for, and what the database says; never the password."""
+    try:
+        with _trouble():
+            yield
+    except StoreUnavailable as error:
+        said = getattr(error.__cause__, "orig", None)
+        reason = " ".join(str(said or error).split())
+        for secret in filter(None, (url.password, *url.normalized_query.get("password", ()))):
+            reason = reason.replace(secret, "***")
+        where = url.set(query={}).render_as_string()
+        raise StoreUnavailable(f"The quote store at {where} cannot be used: {reason}") from error
 
 
 def _engine(url: sa.URL, patient: bool) -> sa.Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -27,6 +28,7 @@ from serving.refusal import Refusal
 
 MOST_QUERY_BYTES = 2048
 BODY_SECONDS = 10.0
+PORT = re.compile(":[0-9]*$")
 ONCE = ("authorization", "content-length", "content-type", "host", "idempotency-key")
 
 HEADERS = {
@@ -133,7 +135,7 @@ class Guard:
             self.admission.leave()
 
     def _check_host(self, headers: Headers) -> None:
-        if headers.get("host", "").rsplit(":", 1)[0].lower() not in self.hosts:
+        if PORT.sub("", headers.get("host", "").lower()) not in self.hosts:
             raise Refusal(400, "host_unknown", "This server does not answer under that host name.")
 
     def _caller(self, scope: Scope, headers: Headers, entry: Entry) -> Caller:

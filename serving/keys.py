@@ -164,6 +164,9 @@ class Keys:
         fresh = self.path.with_suffix(f".{secrets.token_hex(4)}")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
+            if os.geteuid() == 0:  # the server of this home, whose user is another, is to read it
+                owner = self.path.parent.stat()
+                os.chown(file.fileno(), owner.st_uid, owner.st_gid)
         sync(fresh)
         fresh.replace(self.path)
         sync(self.path.parent)

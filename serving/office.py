@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import structlog
 
+from serving import metrics
 from serving.champion import Champion
 from serving.settings import Settings
 
@@ -55,7 +56,7 @@ class Office:
                 *("-m", "serving.courier"),
                 stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
                 stdout=asyncio.subprocess.PIPE,
-                env=self._settings.environment(),
+                env=_without_measures(self._settings.environment()),
             )
             self._courier = courier
             try:
@@ -103,3 +104,8 @@ class Office:
                     if told["asked"] == [number]:
                         return told
         return away
+
+
+def _without_measures(environment: dict[str, str]) -> dict[str, str]:
+    """An environment without the folder of measures: a courier has none, and its zeros would be told with theirs."""
+    return {name: value for name, value in environment.items() if name != metrics.TOGETHER}

@@ -27,6 +27,7 @@ from serving.quotes import Quotes
 from serving.settings import Settings
 from valuation import markets
 
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 RESTART_SECONDS = 0.1
 GRACE_SECONDS = 15  # for what is being answered when the listening ends
 log = structlog.get_logger("serving")
@@ -150,8 +151,9 @@ async def _announce(server: uvicorn.Server, champion: Champion, listening: socke
 
 
 def address_of(listening: socket.socket) -> str:
-    """Where one asks."""
+    """Where one asks; on this machine, where it listens on every address."""
     host, port = listening.getsockname()[:2]
+    host = EVERYWHERE.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ORIGIN = r"^https?://[a-z0-9.\-]+(:[0-9]+)?$"  # so no *
+PREFIX = "REPRISE_"
+OF_OTHERS = ("REPRISE_DATABASE_PASSWORD",)  # compose.yaml reads it
+PEPPER_BYTES = 32
+
+
+class PepperUnusable(OSError):  # noqa: N818 - said as it is
+    """The file of the pepper does not hold one."""
 
 
 class Settings(BaseSettings):
@@ -25,13 +35,13 @@ class Settings(BaseSettings):
     OpenTelemetry collector. Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
 
-    model_config = SettingsConfigDict(env_prefix="REPRISE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     home: Annotated[Path, AfterValidator(Path.absolute)] = Path(".reprise")
     tracking_uri: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
     registry_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     exploration_seed: str = ""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
@@ -58,6 +68,22 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _as_they_are_asked_for(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """In small letters, and an IPv6 address in brackets: as a Host header is compared."""
+        names = (host.lower() for host in hosts)
+        return tuple(f"[{name}]" if name.count(":") > 1 and name[0] != "[" else name for name in names)
+
+    @model_validator(mode="after")
+    def _check_environment(self) -> Self:
+        known = {f"{PREFIX}{name.upper()}" for name in type(self).model_fields}.union(OF_OTHERS)
+        told = (name for name in os.environ if name.upper().startswith(PREFIX))
+        unknown = sorted(name for name in told if name.upper() not in known)
+        if unknown:
+            raise ValueError("; ".join(_no_setting(name, known) for name in unknown))
+        return self
 
     @property
     def registry(self) -> str:
@@ -94,12 +120,15 @@ class Settings(BaseSettings):
         if self.unit_pepper:
             return self.unit_pepper.encode()
         file = self.home / "unit-pepper"
-        with suppress(FileExistsError):
-            self.home.mkdir(parents=True, exist_ok=True)
-            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(made, "wb") as fresh:
-                fresh.write(secrets.token_bytes(32))
-        return file.read_bytes()
+        if not file.exists():
+            _make(file, secrets.token_bytes(PEPPER_BYTES))
+        pepper = file.read_bytes()
+        if len(pepper) < PEPPER_BYTES:
+            raise PepperUnusable(
+                f"{file} holds {len(pepper)} bytes, and the secret behind the digests of units has {PEPPER_BYTES} "
+                "or more. Restore it from a backup; where no quote was given yet, delete it."
+            )
+        return pepper
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""
@@ -110,3 +139,25 @@ class Settings(BaseSettings):
             "port": str(self.port),
         }
         return {**os.environ, **{f"REPRISE_{name.upper()}": value for name, value in own.items()}}
+
+
+def _no_setting(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+    return (
+        f"{name} is no setting: the nearest is {near}. Correct the name, or take it out of the environment."
+    )
+
+
+def _make(file: Path, content: bytes) -> None:
+    """Put a file where there is none, whole and on the disk; one that is there by then stays."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.") as fresh, suppress(FileExistsError):
+        fresh.write(content)
+        fresh.flush()
+        os.fsync(fresh.fileno())
+        os.link(fresh.name, file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -159,7 +159,7 @@ START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 @contextmanager
 def built(home: Path, **settings: Any) -> Iterator[House]:
     """A house with an invented appraiser in office."""
-    chosen = Settings(home=home, allowed_hosts=("testserver",), **settings)
+    chosen = Settings(home=home, **{"allowed_hosts": ("testserver",)} | settings)
     champion, quotes = Champion(folder=chosen.champion), Quotes(database=Database(url=chosen.quotes))
     instant = [START]
     app = create_app(settings=chosen, champion=champion, quotes=quotes, now=lambda: instant[0])

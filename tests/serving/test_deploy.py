@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from serving import metrics
-from serving.settings import Settings
+from serving.settings import OF_OTHERS, Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -29,8 +29,13 @@ def test_alerts_and_dashboard_ask_only_for_what_is_measured() -> None:
     assert json.loads((DEPLOY / "dashboard.json").read_text())["panels"]
 
 
+def test_more_can_wait_for_the_store_than_its_alert_needs() -> None:
+    alerts = (DEPLOY / "alerts.yml").read_text()
+    [needed] = re.findall(r"reprise_store_waiting > ([0-9]+)", alerts)
+    assert 0 < int(needed) < Settings().most_inside
+
+
 def test_every_setting_of_the_deployment_is_one() -> None:
-    own = {"REPRISE_DATABASE_PASSWORD"}  # of compose.yaml itself
     for file in ("Dockerfile", "compose.yaml", "deploy/reprise.service"):
-        told = set(re.findall(r"\bREPRISE_[A-Z_]+", (ROOT / file).read_text())) - own
+        told = set(re.findall(r"\bREPRISE_[A-Z_]+", (ROOT / file).read_text())) - set(OF_OTHERS)
         assert {name.removeprefix("REPRISE_").lower() for name in told} <= set(Settings.model_fields)

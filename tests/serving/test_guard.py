@@ -204,6 +204,12 @@ def test_an_unknown_host_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/livez", headers={"Host": host}).status_code == 400
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:8000", "127.0.0.1:8000", "LocalHost"])
+def test_this_machine_is_taken_under_each_of_its_names(tmp_path: Path, host: str) -> None:
+    with built(tmp_path, allowed_hosts=Settings().allowed_hosts) as house:
+        assert house.client.get("/livez", headers={"Host": host}).status_code == 200
+
+
 def test_the_own_host_is_taken_with_a_port_and_in_any_case(client: TestClient) -> None:
     assert client.get("/livez", headers={"Host": "TestServer:8000"}).status_code == 200
 

@@ -203,6 +203,23 @@ def test_what_is_kept_opens_nothing(keys: Keys) -> None:
     assert len(key.partition(".")[2]) * 6 >= 256
 
 
+def test_a_file_that_root_writes_belongs_to_the_owner_of_the_home(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.path.parent.mkdir()
+    home, given = keys.path.parent.stat(), []
+    monkeypatch.setattr("serving.keys.os.geteuid", lambda: 0)
+    monkeypatch.setattr("serving.keys.os.chown", lambda *told: given.append(told[1:]))
+    keys.new(name="one", scopes=frozenset(("seller",)))
+    assert given == [(home.st_uid, home.st_gid)]
+
+
+def test_who_is_not_root_gives_no_file_away(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.keys.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("serving.keys.os.chown", None)
+    keys.new(name="one", scopes=frozenset(("seller",)))
+
+
 def test_a_change_by_one_is_not_lost_by_another(keys: Keys) -> None:
     made = [Keys(keys.path).new(name=f"{n}", scopes=frozenset(("seller",))) for n in range(5)]
     Keys(keys.path).revoke(made[0].partition(".")[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import metrics
 from serving.champion import Champion
 from serving.office import Look, Office
 from serving.settings import Settings
@@ -88,6 +89,18 @@ def test_without_a_courier_a_look_still_sees_the_pointer_and_says_so(
 
     look_ = asyncio.run(look())
     assert (look_.outcome, look_.registered, look_.in_office) == ("courier_away", None, "7")
+
+
+def test_the_courier_tells_no_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gauges would be zero, and the smallest of all processes is told."""
+    monkeypatch.setenv(metrics.TOGETHER, str(home))
+
+    async def do(office: Office, champion: Champion) -> None:
+        assert office._courier is not None
+        environment = Path(f"/proc/{office._courier.pid}/environ").read_bytes().decode()
+        assert "REPRISE_HOME" in environment and metrics.TOGETHER not in environment
+
+    at_work(home, do)
 
 
 def test_the_courier_ends_with_the_office(home: Path) -> None:
