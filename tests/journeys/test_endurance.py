@@ -60,10 +60,12 @@ def swap(folder: Path, directories: Sequence[Path], over: threading.Event) -> No
             return
 
 
-def held(server: Server) -> tuple[float, int, int]:
-    """Megabytes, open descriptors and threads of the process."""
+def held(server: Server) -> tuple[float, int, int, float]:
+    """Megabytes, open descriptors, threads, and the megabytes that are no file's, of the process."""
     process = Path(f"/proc/{server.process.pid}")
-    return memory_mb(server), len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+    descriptors, threads = (len(list((process / name).iterdir())) for name in ("fd", "task"))
+    own = (process / "status").read_text().partition("RssAnon:")[2].split()[0]
+    return memory_mb(server), descriptors, threads, int(own) / 1024
 
 
 @needs_proc
@@ -93,15 +95,15 @@ def test_a_server_at_work_holds_no_more_at_the_end(
             {status: len(took) for status, took in sorted(each.result().took.items())} for each in told
         ]
         assert server.stop() == 0
-    later = np.array(samples[len(samples) // 3 :])  # the first third warms up
+    later = np.array(samples[len(samples) // 2 :])  # the first half warms up
     hours = SAMPLE_SECONDS / 3600 * np.arange(len(later))
-    slope = float(np.polyfit(hours, later[:, 0], 1)[0])
+    slope, own = (float(np.polyfit(hours, later[:, place], 1)[0]) for place in (0, 3))
     print(
-        f"{minutes} minutes, {answers}: {slope:+.2f} MB/h, {later[0][0]:.1f} to {later[-1][0]:.1f} MB, "
-        f"descriptors {later[:, 1].min():.0f} to {later[:, 1].max():.0f}, "
+        f"{minutes} minutes, {answers}: {slope:+.2f} MB/h, {own:+.2f} without files; {later[0][0]:.1f} to "
+        f"{later[-1][0]:.1f} MB, descriptors {later[:, 1].min():.0f} to {later[:, 1].max():.0f}, "
         f"threads {later[:, 2].min():.0f} to {later[:, 2].max():.0f}"
     )
-    (tmp_path / "samples.json").write_text(json.dumps(samples))
+    print([[round(mb, 1) for mb in (each[0], each[3])] for each in samples[::30]])
     assert not [status for each in answers for status in each if status >= 500]
     assert slope < 1
     assert np.ptp(later[:, 1]) <= 30  # of clients that come and go, and of copies while they are read
