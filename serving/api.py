@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -296,24 +295,3 @@ def _add_comparables(routes: APIRouter, desk: Desk) -> None:
     async def list_comparables(request: Request, ask: Annotated[asks.ComparablesAsk, Query()]) -> Response:
         """Show the nearest past sales of a device, what differs in money, and its value in 30, 60 and 90 days."""
         return _json(await desk.comparables(ask=ask, request_id=request_id(request)))
-
-
-def malformed(error: RequestValidationError) -> Refusal:
-    """What is wrong with a request, field by field, without a word of what it said."""
-    faults = error.errors()
-    if any(fault["loc"] == ("header", "Idempotency-Key") and fault["type"] == "missing" for fault in faults):
-        detail = "Send an Idempotency-Key header, fresh for each quote that is wanted."
-        return Refusal(400, "idempotency_key_missing", detail)
-    errors = [{"field": _field(fault["loc"]), "title": _title(fault)} for fault in faults]
-    return Refusal(422, "malformed", "Some fields cannot be taken as they are.", errors=errors)
-
-
-def _field(path: tuple[int | str, ...]) -> str:
-    return (
-        ".".join(str(part) for part in path[1:] if isinstance(part, int) or part.lower() in asks.FIELDS)
-        or "body"
-    )
-
-
-def _title(fault: dict[str, Any]) -> str:
-    return "a field here is not known" if fault["type"] == "extra_forbidden" else str(fault["msg"])

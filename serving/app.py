@@ -28,7 +28,7 @@ from serving.limits import Limits
 from serving.memory import Memory
 from serving.office import Office
 from serving.quotes import Quotes
-from serving.refusal import Refusal
+from serving.refusal import Refusal, malformed
 from serving.settings import Settings
 from serving.steps import Steps
 from serving.stored import Stored
@@ -136,7 +136,7 @@ def _describe_problems(app: FastAPI) -> None:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - for the types: see add_exception_handler
-    return api.malformed(error).response(request_id=request_id(request))
+    return malformed(error).response(request_id=request_id(request))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

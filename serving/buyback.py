@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from serving import asks, case, letters, metrics, quote_letters, replies, subject
 from serving.caller import Caller
 from serving.case import Case
-from serving.champion import Incumbent
 from serving.controls import ControlsFile
 from serving.desk import Desk
+from serving.incumbent import Incumbent
 from serving.memory import Memory
 from serving.promise import CapReached, Key, Quote, new_id
 from serving.quote_letters import Letter

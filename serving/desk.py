@@ -17,7 +17,8 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from serving import asks, letters, replies, subject
-from serving.champion import Champion, Incumbent
+from serving.champion import Champion
+from serving.incumbent import Incumbent
 from serving.refusal import Refusal
 from serving.subject import Subject
 from valuation import catalogue, markets, questions, suggestion

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, Literal
 
 from serving import replies
-from serving.champion import Incumbent
+from serving.incumbent import Incumbent
 from valuation import money
 from valuation.appraisal import Appraisal, Effect, Value
 from valuation.catalogue import Variant

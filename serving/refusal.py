@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
+
+from serving import asks
 
 MOST_ERRORS = 20
 
@@ -43,3 +47,24 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
         }
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         return Response(body, self.status, self.headers, media_type="application/problem+json")
+
+
+def malformed(error: RequestValidationError) -> Refusal:
+    """What is wrong with a request, field by field, without a word of what it said."""
+    faults = error.errors()
+    if any(fault["loc"] == ("header", "Idempotency-Key") and fault["type"] == "missing" for fault in faults):
+        detail = "Send an Idempotency-Key header, fresh for each quote that is wanted."
+        return Refusal(400, "idempotency_key_missing", detail)
+    errors = [{"field": _field(fault["loc"]), "title": _title(fault)} for fault in faults]
+    return Refusal(422, "malformed", "Some fields cannot be taken as they are.", errors=errors)
+
+
+def _field(path: tuple[int | str, ...]) -> str:
+    return (
+        ".".join(str(part) for part in path[1:] if isinstance(part, int) or part.lower() in asks.FIELDS)
+        or "body"
+    )
+
+
+def _title(fault: dict[str, Any]) -> str:
+    return "a field here is not known" if fault["type"] == "extra_forbidden" else str(fault["msg"])

@@ -20,8 +20,9 @@ import uvicorn
 
 from serving import connection, examples, metrics, tracing
 from serving.app import create_app
-from serving.champion import Champion, Incumbent
+from serving.champion import Champion
 from serving.database import Database
+from serving.incumbent import Incumbent
 from serving.office import Office
 from serving.quotes import Quotes
 from serving.settings import Settings

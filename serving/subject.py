@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from serving import asks, letters
-from serving.champion import Incumbent
+from serving.incumbent import Incumbent
 from serving.refusal import Refusal
 from valuation import catalogue, money, questions
 from valuation.appraisal import Appraisal

@@ -17,8 +17,9 @@ from starlette.testclient import TestClient
 
 from serving import logs
 from serving.app import create_app
-from serving.champion import Champion, Incumbent
+from serving.champion import Champion
 from serving.database import Database
+from serving.incumbent import Incumbent
 from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings

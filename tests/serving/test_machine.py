@@ -23,10 +23,11 @@ from hypothesis.stateful import (
 from starlette.testclient import TestClient
 
 from serving.app import create_app
-from serving.champion import Champion, Incumbent
+from serving.champion import Champion
 from serving.checking import check
 from serving.database import Database
 from serving.expiry import _sweep
+from serving.incumbent import Incumbent
 from serving.keys import Keys
 from serving.quotes import Quotes
 from serving.settings import Settings
