@@ -70,7 +70,7 @@ class Stored:
         except QuoteUnknown:
             raise unknown() from None
         except UnitTaken:
-            detail = "There is an open quote for this very device: accept it, or void it first."
+            detail = "There is an open quote for this very device: whoever has it accepts or voids it, or it expires."
             raise Refusal(409, "unit_taken", detail) from None
         except OtherUnit:
             raise Refusal(409, "other_unit", "The quote was given for another device.") from None

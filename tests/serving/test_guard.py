@@ -336,7 +336,9 @@ def _send_mutants(house: House, bodies: dict[str, Any], count: int) -> None:
         seen.add(answer.status_code)
         assert answer.status_code < 500, bytes(mutant)
     assert seen <= {200, 201, 400, 404, 409, 413, 415, 422}
-    assert sorted(took)[int(0.99 * count)] < 0.1  # in process and on a busy machine; alone: 0.02
+    p99 = sorted(took)[int(0.99 * count)]
+    print(f"{count} mutants, p99 {1000 * p99:.1f} ms")
+    assert p99 < (0.02 if count > 10_000 else 0.1)  # the short form runs on busy machines
 
 
 PIECES = (b"[", b"{", b'"', b"\\ud800", b"1e999", b"-", b"\x00", b"null", b"\xff", b",", b"9" * 30)
