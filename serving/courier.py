@@ -34,7 +34,7 @@ import structlog
 from serving import champion, logs
 from serving.champion import Pointer
 from serving.settings import Settings
-from valuation import package, trial
+from valuation import package, signature, trial
 from valuation.appraiser import AppraiserError
 
 if TYPE_CHECKING:
@@ -64,10 +64,13 @@ class Delivery:
 
 
 class Courier:
-    """Delivers the champion of a registry to a folder, and remembers what it has settled."""
+    """Delivers the champion of a registry to a folder, and remembers what it has settled.
 
-    def __init__(self, *, client: MlflowClient, folder: Path) -> None:
-        self._client, self._folder = client, folder
+    With a `signing_key` only one that bears its signature.
+    """
+
+    def __init__(self, *, client: MlflowClient, folder: Path, signing_key: str = "") -> None:
+        self._client, self._folder, self._signing_key = client, folder, signing_key
         self._settled: tuple[str, ...] | None = None
         self._delivery = Delivery(outcome="unchanged")
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +81,15 @@ class Courier:
         Raises whatever the registry's client raises when it cannot be asked.
         """
         found = self._client.get_model_version_by_alias(MODEL, ALIAS)
-        told = (str(found.version), str(found.tags.get(DIGEST, "")), str(found.run_id))
-        if told == self._settled:
+        version, digest, signed = (
+            str(told)
+            for told in (found.version, found.tags.get(DIGEST, ""), found.tags.get(signature.TAG, ""))
+        )
+        told = (version, digest, str(found.run_id))
+        if (*told, signed) == self._settled:
             return self._delivery
         try:
+            self._check_signature(version, digest, signed)
             with self._alone():
                 turned = self._bring(Pointer(*told))
         except AppraiserError as error:
@@ -90,12 +98,19 @@ class Courier:
         else:
             self._delivery = Delivery(outcome="unchanged", version=told[0])
             found_so = Delivery(outcome="delivered", version=told[0]) if turned else self._delivery
-        self._settled = told
+        self._settled = (*told, signed)
         return found_so
 
     def reconsider(self) -> None:
         """Look at the copy, or try what was refused, once more at the next delivery."""
         self._settled = None
+
+    def _check_signature(self, version: str, digest: str, signed: str) -> None:
+        if self._signing_key and not signature.holds(signed, digest=digest, key=self._signing_key):
+            raise AppraiserError(
+                f"Version {version} is not signed with our key: somebody else put it into office. "
+                "Look who writes into the registry, then promote a version with REPRISE_SIGNING_KEY set."
+            )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -247,7 +262,9 @@ class Rounds:
         try:
             if self._courier is None:
                 self._courier = Courier(
-                    client=connect(self._settings.registry), folder=self._settings.champion
+                    client=connect(self._settings.registry),
+                    folder=self._settings.champion,
+                    signing_key=self._settings.signing_key,
                 )
             if afresh:
                 self._courier.reconsider()

@@ -14,6 +14,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from valuation import signature
+
 ORIGIN = r"^https?://[a-z0-9.\-]+(:[0-9]+)?$"  # so no *
 PREFIX = "REPRISE_"
 OF_OTHERS = ("REPRISE_DATABASE_PASSWORD",)  # compose.yaml reads it
@@ -32,7 +34,8 @@ class Settings(BaseSettings):
     without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
     machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
     the sites whose scripts may ask. `metrics_port` 0 tells no metrics; `traces` is the address of an
-    OpenTelemetry collector. Where `stale_stops`, an appraiser older than 180 days offers nothing.
+    OpenTelemetry collector. With a `signing_key` only appraisers that were promoted with the same key take office.
+    Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -50,6 +53,7 @@ class Settings(BaseSettings):
     traces: str = ""
     stale_stops: bool = False
     unit_pepper: str = ""
+    signing_key: Annotated[str, AfterValidator(signature.checked)] = ""
     champion_every_seconds: Annotated[float, Field(gt=0)] = 1.0
     anonymous: Annotated[tuple[Literal["storefront", "seller"], ...], NoDecode] = ("storefront", "seller")
     reads: Annotated[int, Field(ge=0)] = 100

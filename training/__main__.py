@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,7 +27,8 @@ from training import (
 from training.registry import Registry
 from training.settings import DEFAULTS, Settings
 from training.simulator import market
-from valuation import ledger, package, trial
+from training.version import RegistryError
+from valuation import ledger, package, signature, trial
 from valuation.appraiser import NAME, Appraiser
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ app.command(name="offers-study")(rehearsing.offers_study_)
 
 HERE = Path(".reprise")
 DEMO_SALES = 12_000
+SIGNING_KEY = "REPRISE_SIGNING_KEY"  # no option: whoever lists the processes would read it
 
 Home = Annotated[Path, typer.Option(envvar="REPRISE_HOME", help="Where registry and artefacts live.")]
 Uri = Annotated[
@@ -70,7 +73,11 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 def _registry(home: Path, uri: str) -> Registry:
     home.mkdir(parents=True, exist_ok=True)
     store = uri or f"sqlite:///{home.absolute() / 'mlflow.db'}"
-    return Registry(tracking_uri=store, artifacts=home.absolute() / "artifacts")
+    try:
+        key = signature.checked(os.environ.get(SIGNING_KEY, ""))
+    except ValueError as error:
+        raise RegistryError(f"{SIGNING_KEY}: {error}.") from None
+    return Registry(tracking_uri=store, artifacts=home.absolute() / "artifacts", signing_key=key)
 
 
 def _read(path: Path, kind: str, map_path: Path | None, as_of: datetime | None) -> intake.Intake:

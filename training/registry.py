@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from training import model_card
 from training.version import RegistryError, Version
-from valuation import appraiser, package
+from valuation import appraiser, package, signature
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,11 +45,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds
 class Registry:
     """The appraisers of one MLflow store; `artifacts` is the folder that a new store keeps its files in.
 
-    A sqlite store that does not exist yet holds nothing, and is made by the first `log`.
+    With a `signing_key` whoever is put into office is signed (see valuation/signature.py). A sqlite store that does
+    not exist yet holds nothing, and is made by the first `log`.
     """
 
-    def __init__(self, tracking_uri: str, artifacts: Path) -> None:
+    def __init__(self, tracking_uri: str, artifacts: Path, *, signing_key: str = "") -> None:
         self._uri, self._artifacts = tracking_uri, artifacts.absolute()
+        self._signing_key = signing_key
 
     def log(
         self,
@@ -153,7 +155,7 @@ class Registry:
                 )
             how = "promoted" if chosen.passed else "promoted_despite_verdict"
             earlier = [v for v in (*self._earlier(before), before) if v]
-            self._install(chosen.version, how, before, earlier)
+            self._install(chosen, how, before, earlier)
         return self._get(version)
 
     def rollback(self) -> Version:
@@ -167,7 +169,7 @@ class Registry:
                     f"In office is {_office(before)}, and no version that was in office before it is left. "
                     f"{self._known()} Promote one of them instead."
                 )
-            self._install(earlier[-1], "rolled_back_to", before, earlier)
+            self._install(self._get(earlier[-1]), "rolled_back_to", before, earlier)
         return self._get(earlier[-1])
 
     def fetch(self, version: str | None, destination: Path) -> Path:
@@ -185,11 +187,14 @@ class Registry:
             )
         return path
 
-    def _install(self, version: str, how: str, before: str | None, earlier: list[str]) -> None:
+    def _install(self, chosen: Version, how: str, before: str | None, earlier: list[str]) -> None:
         """Set the alias last: wherever this breaks off, `_earlier` still tells the past of the one in office."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now, version = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), chosen.version
         with self._explained(f"put version {version} into office"):
             self._client.set_model_version_tag(MODEL, version, f"{how}.{now}", f"replaced {_office(before)}")
+            if self._signing_key:
+                signed = signature.sign(digest=chosen.digest, key=self._signing_key)
+                self._client.set_model_version_tag(MODEL, version, signature.TAG, signed)
             self._client.set_registered_model_tag(MODEL, EARLIER, " ".join(earlier))
             self._client.set_registered_model_alias(MODEL, CHAMPION, version)
 

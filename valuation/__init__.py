@@ -37,5 +37,5 @@ The ladder (a module imports only from a lower rung):
     catalogue_file
     names  appraisal
     grades
-    money  rows  controls  forest
+    money  rows  controls  forest  signature
 """

@@ -15,7 +15,7 @@ from serving import champion, courier
 from serving.champion import Champion, Pointer
 from serving.courier import Courier, RegistryAway
 from tests.serving.copies import Registry, digest_of, seal
-from valuation import package
+from valuation import package, signature
 
 Directories = tuple[Path, ...]
 
@@ -113,6 +113,23 @@ def test_files_changed_after_they_were_registered_are_refused(
     registry.tags["1"]["appraiser_digest"] = digest
     assert delivering.deliver().outcome == "refused"
     assert names(folder) == set()
+
+
+def test_with_a_key_only_what_is_signed_with_it_is_delivered(
+    registry: Registry, folder: Path, directories: Directories
+) -> None:
+    guarded = Courier(client=registry, folder=folder, signing_key="a" * 32)  # type: ignore[arg-type]
+    for foreign in ("", "0" * 64, signature.sign(digest=digest_of(directories[0]), key="b" * 32)):
+        registry.tags["1"][signature.TAG] = foreign
+        refused = guarded.deliver()
+        assert (refused.outcome, registry.downloads) == ("refused", 0)
+        assert "not signed with our key" in refused.reason
+    ours = signature.sign(digest=digest_of(directories[0]), key="a" * 32)
+    registry.register("1", directories[0], signature=ours)
+    assert guarded.deliver().outcome == "delivered"
+    registry.register("2", directories[1], signature=ours)  # another model under a signature of ours
+    assert guarded.deliver().outcome == "refused"
+    assert Pointer.read(folder).version == "1"
 
 
 def test_a_version_that_fails_its_trial_is_refused_once_and_nothing_turns(

@@ -32,7 +32,8 @@ def test_the_environment_is_read_and_the_command_line_goes_first(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "x"), ("PORT", "70000"), ("REGISTRY_EVERY_SECONDS", "0")]
+    ("name", "value"),
+    [("PORT", "x"), ("PORT", "70000"), ("REGISTRY_EVERY_SECONDS", "0"), ("SIGNING_KEY", "k" * 31)],
 )
 def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"REPRISE_{name}", value)

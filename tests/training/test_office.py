@@ -12,6 +12,7 @@ import pytest
 from serving import champion, courier
 from training.registry import Registry
 from training.version import RegistryError, Version
+from valuation import signature
 
 Register = Callable[..., Version]  # the fixture of conftest.py
 
@@ -35,6 +36,17 @@ def test_a_promoted_version_is_the_champion_and_the_one_fetched(
     assert registry.promote("2").aliases == ("champion",)
     assert _champion(registry) == "2"
     assert (registry.fetch(None, tmp_path / "there") / "deep" / "trees.lgb").read_text() == "tree of b"
+
+
+def test_with_a_key_whoever_comes_into_office_is_signed_also_on_the_way_back(
+    registry: Registry, home: Path, register: Register
+) -> None:
+    first, second = register("a"), register("b")
+    registry.promote("1")
+    signing = Registry(f"sqlite:///{home}/mlflow.db", home / "artifacts", signing_key="k" * 32)
+    signing.promote("2")
+    assert signing.rollback().tags[signature.TAG] == signature.sign(digest=first.digest, key="k" * 32)
+    assert signature.holds(registry.versions()[0].tags[signature.TAG], digest=second.digest, key="k" * 32)
 
 
 def test_rolling_back_walks_through_the_champions_in_reverse(registry: Registry, register: Register) -> None:
