@@ -9,6 +9,7 @@ from pathlib import Path
 
 import alembic.autogenerate
 import alembic.migration
+import alembic.script
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -36,6 +37,10 @@ def test_the_tables_are_those_that_the_migrations_make(store: Quotes) -> None:
     with store.database.reading() as connection:
         context = alembic.migration.MigrationContext.configure(connection)
         assert alembic.autogenerate.compare_metadata(context, tables.METADATA) == []
+
+
+def test_the_newest_form_is_that_of_the_last_migration() -> None:
+    assert alembic.script.ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == database.NEWEST
 
 
 def test_a_store_is_opened_again_and_again_by_many(store: Quotes, store_url: str) -> None:
