@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 
@@ -37,17 +37,25 @@ class NotEmpty(ValueError):  # noqa: N818 - said as it is
 def backup(database: Database, *, out: Path) -> Checked:
     """Write the whole store to a file, checked on the way; the file is there once it is whole."""
     fresh = out.with_name(f"{out.name}.{os.getpid()}")
+    try:
+        with database.reading() as connection, gzip.open(fresh, "wt", encoding="utf-8") as file:
+            found = _write(connection, file)
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(out)
+    finally:
+        fresh.unlink(missing_ok=True)  # of one that broke off
+    return found
+
+
+def _write(connection: sa.Connection, file: IO[str]) -> Checked:
     last, events, quotes = chain.START, 0, 0
-    with database.reading() as connection, gzip.open(fresh, "wt", encoding="utf-8") as file:
-        until = connection.scalar(sa.select(sa.func.max(EVENTS.c.seq))) or 0
-        for events, (event, quote) in enumerate(rows(connection, until=until), 1):
-            last = linked(last, events, event, quote)
-            quotes += quote is not None
-            file.write(json.dumps({"event": event, "quote": quote}, default=_written) + "\n")
-        file.write(json.dumps({"head": last, "events": events, "quotes": quotes}) + "\n")
-    with fresh.open("rb") as written:
-        os.fsync(written.fileno())
-    fresh.replace(out)
+    until = connection.scalar(sa.select(sa.func.max(EVENTS.c.seq))) or 0
+    for events, (event, quote) in enumerate(rows(connection, until=until), 1):
+        last = linked(last, events, event, quote)
+        quotes += quote is not None
+        file.write(json.dumps({"event": event, "quote": quote}, default=_written) + "\n")
+    file.write(json.dumps({"head": last, "events": events, "quotes": quotes}) + "\n")
     return Checked(quotes=quotes, events=events, head=last)
 
 

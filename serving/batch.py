@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,11 @@ from serving.life import CLOCK_TOLERANCE, Event, Kind, Life
 from serving.promise import Key, Known, Quote
 from serving.tables import EVENTS, EXPOSURES, QUOTES
 
-_ANSWERS = sa.select(
-    EVENTS.c.key_digest, EVENTS.c.request_digest, EVENTS.c.kind, EVENTS.c.reply, EVENTS.c.quote_id
-)
+_ANSWERS = sa.select(  # the reply to ISSUED is the quote's own
+    EVENTS.c.key_digest,
+    EVENTS.c.request_digest,
+    sa.case((EVENTS.c.kind == Kind.ISSUED, QUOTES.c.reply), else_=EVENTS.c.reply).label("reply"),
+).join(QUOTES, QUOTES.c.quote_id == EVENTS.c.quote_id)
 _LAST = sa.select(EVENTS.c.seq, EVENTS.c.hash, EVENTS.c.at).order_by(EVENTS.c.seq.desc()).limit(1)
 
 OVER = (Kind.EXPIRED.value, Kind.PAID.value, Kind.VOIDED.value)
@@ -37,7 +39,11 @@ class ClockWentBack(RuntimeError):  # noqa: N818 - said as it is
 
 
 class Batch:
-    """What some works read and write together. What they have added is seen by those after them; see Writer."""
+    """What some works read and write together. What they have added is seen by those after them; see Writer.
+
+    What a work is about, its `key`, `quote` or `quote_ids`, is read for all of them at once: the number of statements
+    does not grow with that of the works.
+    """
 
     def __init__(self, connection: sa.Connection, works: Sequence[Any]) -> None:
         self._connection = connection
@@ -47,10 +53,12 @@ class Batch:
         self._last_at: datetime | None = last and last.at
         keys = [work.key.digest for work in works if hasattr(work, "key")]
         self._answers = _answers(connection, keys)
+        asked_for = {one for work in works for one in getattr(work, "quote_ids", ())}
+        self._known: dict[str, Known | None] = {**dict.fromkeys(asked_for), **known(connection, asked_for)}
         self._models = {work.quote.exposure for work in works if hasattr(work, "quote")}
+        self._models |= {found.quote.exposure for found in self._known.values() if found}
         self._exposed: dict[str, int] | None = None
         self._changed: set[str] = set()
-        self._known: dict[str, Known | None] = {}
         self._quotes: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
 
@@ -70,7 +78,7 @@ class Batch:
     def known(self, quote_id: str) -> Known | None:
         """A quote and what happened to it so far."""
         if quote_id not in self._known:
-            self._known[quote_id] = known(self._connection, quote_id)
+            self._known[quote_id] = known(self._connection, [quote_id]).get(quote_id)
         return self._known[quote_id]
 
     def of_unit(self, unit: str) -> list[Known]:
@@ -190,15 +198,8 @@ def _upsert(dialect: str) -> Any:
 
 def _answers(connection: sa.Connection, digests: Sequence[str]) -> dict[str, tuple[str, bytes]]:
     """What was asked and answered under some keys: {digest: (digest of the request, reply)}."""
-    found = connection.execute(_ANSWERS.where(EVENTS.c.key_digest.in_(digests))).all() if digests else []
-    return {row.key_digest: (row.request_digest, _reply(connection, row)) for row in found}
-
-
-def _reply(connection: sa.Connection, row: Any) -> bytes:
-    if row.kind != Kind.ISSUED:
-        return bytes(row.reply)
-    asked = sa.select(QUOTES.c.reply).where(QUOTES.c.quote_id == row.quote_id)
-    return bytes(connection.execute(asked).scalar_one())
+    found = connection.execute(_ANSWERS.where(EVENTS.c.key_digest.in_(digests))) if digests else ()
+    return {row.key_digest: (row.request_digest, bytes(row.reply)) for row in found}
 
 
 def answered(connection: sa.Connection, key: Key) -> bytes | None:
@@ -210,20 +211,19 @@ def answered(connection: sa.Connection, key: Key) -> bytes | None:
     return found[1]
 
 
-def known(connection: sa.Connection, quote_id: str) -> Known | None:
-    """A quote and what happened to it, None where there is none."""
-    row = connection.execute(QUOTES.select().where(QUOTES.c.quote_id == quote_id)).mappings().one_or_none()
-    if row is None:
-        return None
-    quote = Quote(**row)
-    life, unit = quote.issued(), None
-    happened = connection.execute(
-        EVENTS.select().where(EVENTS.c.quote_id == quote_id).order_by(EVENTS.c.number)
-    )
-    for event in happened:
-        unit = event.unit_digest or unit
+def known(connection: sa.Connection, quote_ids: Collection[str]) -> dict[str, Known]:
+    """The quotes with these ids and what happened to them, by id."""
+    if not quote_ids:
+        return {}
+    kept = connection.execute(QUOTES.select().where(QUOTES.c.quote_id.in_(quote_ids))).mappings()
+    quotes = {row["quote_id"]: Quote(**row) for row in kept}
+    lives = {quote_id: quote.issued() for quote_id, quote in quotes.items()}
+    units: dict[str, str | None] = dict.fromkeys(quotes)
+    happened = EVENTS.select().where(EVENTS.c.quote_id.in_(quote_ids)).order_by(EVENTS.c.number)
+    for event in connection.execute(happened):
+        units[event.quote_id] = event.unit_digest or units[event.quote_id]
         if event.number:
-            life = life.then(
+            lives[event.quote_id] = lives[event.quote_id].then(
                 Event(
                     kind=Kind(event.kind),
                     at=event.at,
@@ -231,4 +231,4 @@ def known(connection: sa.Connection, quote_id: str) -> Known | None:
                     details=json.loads(event.details),
                 )
             )
-    return Known(quote=quote, life=life, unit=unit)
+    return {one: Known(quote=quotes[one], life=lives[one], unit=units[one]) for one in quotes}

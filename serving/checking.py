@@ -18,6 +18,7 @@ from serving.promise import Quote
 from serving.tables import EVENTS, EXPOSURES, QUOTES
 
 AT_ONCE = 2000
+_WITHOUT_WORDS = {"request": b"", "reply": b"", "inputs": b""}
 
 
 class StoreDamaged(ValueError):  # noqa: N818 - said as it is
@@ -129,11 +130,20 @@ def linked(last: str, number: int, event: dict[str, Any], quote: dict[str, Any] 
     return str(event["hash"])
 
 
-def live(lives: dict[str, tuple[Quote, Life]], event: dict[str, Any], row: dict[str, Any] | None) -> None:
-    """Let an event happen to its quote; StoreDamaged where it cannot have."""
+def live(
+    lives: dict[str, tuple[Quote, Life]],
+    event: dict[str, Any],
+    row: dict[str, Any] | None,
+    *,
+    whole: bool = False,
+) -> None:
+    """Let an event happen to its quote; StoreDamaged where it cannot have.
+
+    Unless they are wanted `whole`, quotes are kept without the words of request, reply and inputs: nine tenths of them.
+    """
     quote_id = event["quote_id"]
     if row is not None:
-        quote = Quote(**row)
+        quote = Quote(**row if whole else row | _WITHOUT_WORDS)
         lives[quote_id] = quote, quote.issued()
         return
     happened = Event(

@@ -45,7 +45,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(settings: Settings, given: argparse.Namespace) -> int:
     """Do what was asked; returns the exit code."""
     try:
-        database = Database(url=settings.quotes, patient=True)
+        database = Database(url=settings.quotes, patient=True, fresh=given.step == "restore")
         return int(_STEPS[given.step](settings, database, given))
     except (StoreDamaged, StoreUnavailable, backup.NotEmpty, OSError) as error:
         print(f"reprise-serve quotes {given.step}: {error}", file=sys.stderr)
@@ -96,7 +96,7 @@ def _export(_: Settings, database: Database, given: argparse.Namespace) -> int:
     with database.reading() as connection:
         lives: dict[str, tuple[Quote, Life]] = {}
         for event, quote in checking.rows(connection):
-            checking.live(lives, event, quote)
+            checking.live(lives, event, quote, whole=True)
     found = export.table(lives.values())
     found.write_csv(given.out) if given.out.suffix == ".csv" else found.write_parquet(given.out)
     print(f"{given.out}: {found.height} offers of {len(lives)} quotes.")

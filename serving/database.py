@@ -16,6 +16,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from serving import tables
+
 try:  # with a SQLite of its own, newer than the system's
     from pysqlite3 import dbapi2 as sqlite3
 except ImportError:
@@ -32,6 +34,7 @@ LIMITS = "-c statement_timeout=800 -c lock_timeout=800 -c idle_in_transaction_se
 WRITERS = 0x52657072  # of all locks of the database, that of those who write quotes
 MIGRATIONS = Path(__file__).parent / "migrations"
 NEWEST = "0001"  # the last of them
+NO_STORE = "REPRISE_STORE_URL, or REPRISE_HOME, says where the store is."
 
 
 class StoreUnavailable(RuntimeError):  # noqa: N818 - said as it is
@@ -44,22 +47,50 @@ class Database:
     Every use may wait for the disk or the network, and raises StoreUnavailable where that fails or takes too long.
     """
 
-    def __init__(self, *, url: str, patient: bool = False) -> None:
-        """Open it, and bring its tables to their newest form; a `patient` one waits as long as it takes."""
+    def __init__(self, *, url: str, patient: bool = False, fresh: bool = True) -> None:
+        """Open it, and bring its tables to their newest form; a `patient` one waits as long as it takes.
+
+        Where it may not be a `fresh` one, StoreUnavailable if there is none yet.
+        """
         parsed = _parse(url)
         with _opening(parsed):
+            if (
+                not fresh
+                and parsed.get_backend_name() == "sqlite"
+                and not Path(parsed.database or "").exists()
+            ):
+                raise StoreUnavailable(f"There is no such file. {NO_STORE}")
             self.engine = _engine(parsed, patient)
             self.is_sqlite = self.engine.dialect.name == "sqlite"
             self.patience_seconds = BUSY_MS / 1000 + 1 if self.is_sqlite else ANSWER_SECONDS
-            self._deadlines = None if self.is_sqlite or patient else _Deadlines()
-            with self.writing() as connection:
-                _upgrade(connection)
+            self._deadlines: _Deadlines | None = None
+            self._bring_up(fresh)
+            if not (self.is_sqlite or patient):
+                self._deadlines = _Deadlines()
 
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
         if self._deadlines:
             self._deadlines.close()
+
+    def _bring_up(self, fresh: bool) -> None:
+        """Bring the tables to their newest form, however long it takes; what they hold comes along."""
+        with self.reading() as connection:
+            if _is_newest(connection):
+                return
+            if not fresh and not sa.inspect(connection).has_table(tables.QUOTES.name):
+                raise StoreUnavailable(f"It has no quotes. {NO_STORE}")
+        from alembic import command  # a twentieth of a start
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -194,18 +225,9 @@ def _trouble() -> Iterator[None]:
         raise StoreUnavailable(f"The quote store failed: {error.__class__.__name__}.") from error
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    """Bring the tables to their newest form; what they hold comes along."""
+def _is_newest(connection: sa.Connection) -> bool:
     kept = sa.table("alembic_version", sa.column("version_num"))
-    if sa.inspect(connection).has_table(kept.name) and connection.scalar(sa.select(kept)) == NEWEST:
-        return  # alembic is a twentieth of a start
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return sa.inspect(connection).has_table(kept.name) and connection.scalar(sa.select(kept)) == NEWEST
 
 
 class _Deadlines:

@@ -23,7 +23,7 @@ from serving.promise import CapReached, Key, Known, OtherUnit, Quote, QuoteUnkno
 from serving.tables import EVENTS, QUOTES
 from serving.writer import Writer
 
-EXPIRED_AT_ONCE = 500
+EXPIRED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,11 @@ class Step:
     key: Key
     at: datetime
     unit: str | None = None
+
+    @property
+    def quote_ids(self) -> tuple[str]:
+        """Whose life it needs."""
+        return (self.quote_id,)
 
     def __call__(self, into: Batch) -> bytes:
         """Do it in a transaction."""
@@ -153,7 +158,7 @@ class Quotes:
     def find(self, *, quote_id: str) -> Known | None:
         """The quote with this id and what happened to it, None where there is none."""
         with self.database.reading() as connection:
-            return batch.known(connection, quote_id)
+            return batch.known(connection, [quote_id]).get(quote_id)
 
     def expired(self, *, after: datetime, at: datetime) -> list[str]:
         """Offers that expired after an instant, up to another, and of which nothing says so yet; some at a time."""

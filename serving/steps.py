@@ -129,6 +129,7 @@ class Steps:
     ) -> bytes:
         """Let something happen to a quote of the caller's, once for each key."""
         now = self.now()
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the store keeps it
 
         def changed(known: Known) -> tuple[Life, bytes]:
             require_own(known, caller)

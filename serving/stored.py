@@ -81,9 +81,14 @@ class Stored:
             detail = "The clock of this server went back: nothing can be promised at the moment."
             raise Refusal(503, "clock", detail, headers={"Retry-After": "5"}) from None
         except (StoreUnavailable, TimeoutError) as error:
-            log.error("store unavailable", reason=str(error.__cause__ or error))
+            log.error("store unavailable", reason=_first_line(error.__cause__ or error))
             detail = "Quotes cannot be kept or found at the moment; ask again with the same key."
             raise Refusal(503, "store_unavailable", detail, headers={"Retry-After": "1"}) from None
+
+
+def _first_line(error: BaseException) -> str:
+    """What a database says before it shows the row."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]
 
 
 def require_own(known: Known, caller: Caller) -> None:

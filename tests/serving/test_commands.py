@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import itertools
+import os
 import random
 import sqlite3
 import threading
@@ -282,10 +283,37 @@ def test_a_backup_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
 def test_a_quote_that_is_not_there_does_not_come_to_the_same_cent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Database(url=Settings(home=tmp_path).quotes).close()
     assert told_to(tmp_path, "replay", "--quote", "deadbeef", "--quote", "beef") == 1
     said = capsys.readouterr().out
     assert "deadbeef: there is no quote with this id" in said and "beef: there is no" in said
     assert "0 of 2 quotes" in said
+
+
+@pytest.mark.parametrize("words", [["check"], ["backup", "--out", "good.gz"], ["replay"]])
+def test_where_there_is_no_store_none_is_made_and_called_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.gz").write_bytes(b"of yesterday")
+    assert told_to(tmp_path / "elsewhere", *words) == 1
+    assert "There is no such file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["good.gz"]
+    assert Path("good.gz").read_bytes() == b"of yesterday"
+
+
+def test_a_backup_that_breaks_off_leaves_nothing_behind(
+    store: Quotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+
+    def full(_: int) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"):
+        disk.setattr(os, "fsync", full)
+        backup.backup(store.database, out=tmp_path / "quotes.gz")
+    assert list(tmp_path.glob("quotes.gz*")) == []
 
 
 @pytest.mark.parametrize("last", ["-5", "0", "many", "1.5", "9" * 20])
@@ -302,7 +330,7 @@ def _lives(house: House) -> Any:
     lives: dict[str, Any] = {}
     with house.quotes.database.reading() as connection:
         for event, row in checking.rows(connection):
-            checking.live(lives, event, row)
+            checking.live(lives, event, row, whole=True)
     return lives.values()
 
 

@@ -268,3 +268,20 @@ def test_ids_are_not_to_be_guessed() -> None:
 def test_a_quote_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         a_quote().offer_minor = CAP  # type: ignore[misc]
+
+
+def test_what_a_batch_reads_does_not_grow_with_what_it_is_about(store: Quotes) -> None:
+    asked: list[str] = []
+    sa.event.listen(store.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    def statements(quotes: list[promise.Quote]) -> int:
+        asked.clear()
+        at = max(each.expires_at for each in quotes)
+        work = Expiry(quote_ids=[each.quote_id for each in quotes], at=at)
+        assert store.write(work).result() == len(quotes)
+        return len(asked)
+
+    few, many = (
+        [given(store, key=f"{count} {n}", exposure=f"GB {n}") for n in range(count)] for count in (2, 40)
+    )
+    assert statements(few) == statements(many) <= 10
