@@ -92,7 +92,8 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
     if settings.workers > 1:
         Database(url=settings.quotes).close()  # its tables are made once, before several want them
         settings.pepper()  # and so is this
-        metrics.gather(settings.metrics)
+        if settings.metrics_port:
+            metrics.gather(settings.home)
         _tell_metrics(settings)
         asyncio.run(_supervise(settings, listening))
     else:

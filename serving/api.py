@@ -19,7 +19,7 @@ from serving.office import Office
 from serving.refusal import Refusal
 from serving.steps import Steps
 
-_ANYWHERE = (400, 401, 403, 408, 414, 429, 431)  # of the guard and the connection
+_ANYWHERE = (400, 401, 403, 408, 414, 422, 429, 431)  # of the guard and the connection
 _WHY = {
     400: "Not a request that can be read",
     401: "A key is needed, or the one that was sent does not hold",
@@ -83,7 +83,7 @@ def add(routes: APIRouter, desk: Desk, buyback: Buyback, steps: Steps, office: O
 
 
 def _add_health(routes: APIRouter, desk: Desk) -> None:
-    @routes.get("/livez", response_model=replies.Health)
+    @routes.get("/livez", response_model=replies.Health, responses=_problems())
     async def livez() -> Response:
         """Say that the server runs."""
         return _json(replies.Health(status="alive"))

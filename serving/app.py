@@ -93,7 +93,7 @@ def _add_routes(
         stored=stored,
         controls=ControlsFile(settings.controls),
         memory=Memory(),
-        exploration_seed=settings.exploration_seed,
+        exploration_seed=settings.seed(),
         stale_stops=settings.stale_stops,
     )
     steps = Steps(stored=stored, archive=Archive(champion=champion), now=now)

@@ -149,7 +149,8 @@ def _luhn(imei: str) -> str:
 
 def _no_imei(told: str) -> str:
     """Refuse an IMEI as a serial: one device would be two."""
-    if told.isdecimal() and 14 <= len(told) <= 16:
+    digits = told.replace("-", "")
+    if digits.isdecimal() and 14 <= len(digits) <= 16:
         raise ValueError("so many digits are an IMEI: tell it as one")
     return told
 

@@ -10,6 +10,7 @@ from serving.case import Case
 from serving.controls import ControlsFile
 from serving.desk import Desk
 from serving.incumbent import Incumbent
+from serving.life import Status
 from serving.memory import Memory
 from serving.promise import CapReached, Key, Quote, new_id
 from serving.quote_letters import Letter
@@ -78,10 +79,8 @@ class Buyback:
     async def find(self, *, quote_id: str, caller: Caller) -> replies.Quote:
         """A quote as it was given, except for where it stands now; Refusal 404 where there is none of the caller's."""
         known, now = await self.stored.known(quote_id=quote_id, caller=caller), self.desk.now()
-        told = {
-            "status": known.life.status(at=now).value,
-            "expired": now >= known.quote.expires_at,
-        }
+        status = known.life.status(at=now)
+        told = {"status": status.value, "expired": status == Status.EXPIRED}
         return quote_letters.kept(reply=known.quote.reply).model_copy(update=told)
 
     async def life(self, *, quote_id: str, caller: Caller, request_id: str) -> replies.Life:

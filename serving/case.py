@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
-from valuation import advice, grades, ledger, markets
+from valuation import advice, catalogue, grades, ledger, markets
 from valuation.advice import Advice
 from valuation.appraisal import Outlook
 from valuation.appraiser import FORECAST_DAYS, Appraiser
@@ -43,8 +43,9 @@ class Case:
 
     @property
     def exposure(self) -> str:
-        """The model in its market, for which one does not promise any amount."""
-        return f"{self.market} {self.device['brand']} {self.device['model']}"
+        """The model in its market, however it is spelled, for which one does not promise any amount."""
+        brand, model = self.device["brand"], self.device["model"]
+        return f"{self.market} {catalogue.key(brand)} {catalogue.model_key(brand=brand, model=model)}"
 
     def answered(self, answers: Answers) -> Case:
         """The same case with other answers."""

@@ -136,14 +136,14 @@ class Champion:
     def look(self) -> None:
         """Take the copy that the pointer names into office, if the pointer has turned since the last look."""
         with self._looking:
-            state = _state(self.folder / POINTER)
-            if state == self._seen:
-                return
-            self._seen = state
-            if state is None:
-                self._fall_back()
-                return
             try:
+                state = _state(self.folder / POINTER)
+                if state == self._seen:
+                    return
+                self._seen = state
+                if state is None:
+                    self._fall_back()
+                    return
                 self._employ(Pointer.read(self.folder))
             except Exception as error:  # whatever a copy brings about, who is in office stays
                 if not isinstance(error, AppraiserError):

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from valuation import markets
 from valuation.controls import CALM, Controls
 
+NEVER = (0, 0)  # the state of a file that was not looked at
 log = structlog.get_logger("serving")
 
 
@@ -50,6 +51,7 @@ class ControlsFile:
     path: Path
     _stamp: tuple[int, int] | None = field(default=None, init=False)
     _known: dict[str, Controls] | None = field(default_factory=dict, init=False)
+    _wrong: str = field(default="", init=False)
 
     def of(self, market: str) -> Controls:
         """What holds in a market now."""
@@ -63,13 +65,20 @@ class ControlsFile:
             found = self.path.stat()
         except FileNotFoundError:
             return None
+        except OSError:
+            return NEVER
         return found.st_mtime_ns, found.st_size
 
     def _read(self) -> dict[str, Controls] | None:
         try:
             told = _FILE.validate_python(tomllib.loads(self.path.read_text("utf-8")))
         except (OSError, ValueError, ValidationError) as error:
-            log.error("controls cannot be read: nothing is offered", path=str(self.path), reason=str(error))
+            if isinstance(error, OSError):
+                self._stamp = NEVER  # it may do at the next look
+            if self._wrong != (reason := str(error)):
+                self._wrong = reason
+                log.error("controls cannot be read: nothing is offered", path=str(self.path), reason=reason)
             return None
+        self._wrong = ""
         log.info("controls", path=str(self.path), markets=sorted(told))
         return {market: Controls(**controls.model_dump()) for market, controls in told.items()}

@@ -179,12 +179,16 @@ class Courier:
             return Path(self._client.download_artifacts(wanted.run_id, ARTIFACT, incoming))
 
     def _prune(self) -> None:
-        """Remove copies that no pointer knows any more, and whose quotes are over: these are priced again by them."""
+        """Remove copies that no pointer knows any more, and whose quotes are over: these are priced again by them.
+
+        The time of a folder is when a pointer last knew it, for until then it may have been in office.
+        """
         known = {pointer.digest for pointer in Pointer.kept(self._folder)}
         over = time.time() - KEPT_SECONDS
         for path in self._folder.iterdir():
-            copy = re.fullmatch("[0-9a-f]{64}", path.name) and path.name not in known
-            if copy and path.lstat().st_mtime < over:
+            if path.name in known:
+                os.utime(path, follow_symlinks=False)
+            elif re.fullmatch("[0-9a-f]{64}", path.name) and path.lstat().st_mtime < over:
                 _remove(path)
 
 

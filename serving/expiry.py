@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from serving.database import StoreUnavailable
 from serving.quotes import EXPIRED_AT_ONCE, Expiry, Quotes
 
 EVERY_SECONDS = 60.0
@@ -23,8 +22,8 @@ async def watch(*, quotes: Quotes, now: Callable[[], datetime]) -> None:
         at = now()
         try:
             whole = await asyncio.to_thread(_sweep, quotes, after, at)
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("expiry put off", reason=str(error))
+        except Exception as error:  # whatever it is, the next minute is another
+            log.warning("expiry put off", reason=str(error), kind=type(error).__name__)
         else:
             if not whole:
                 continue

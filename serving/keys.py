@@ -26,6 +26,7 @@ from serving.champion import sync
 
 SECRET_BYTES = 32
 OVERLAP = timedelta(hours=24)
+NEVER = (0, 0, 0)  # the state of a file that was not looked at
 NEVER_MADE = "0" * 64  # a digest of which nobody knows the secret
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 Scope = Literal["storefront", "seller", "operator"]
@@ -68,6 +69,7 @@ class Keys:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _stamp: tuple[int, int, int] | None = field(default=None, init=False)
     _known: Mapping[str, Key] = field(default_factory=dict, init=False)
+    _wrong: str = field(default="", init=False)
 
     def holder(self, told: str) -> Caller | None:
         """Who holds the key that was told; None where it is none, or no longer.
@@ -127,9 +129,14 @@ class Keys:
                 keys = self._read().values()
                 self._known = {digest: key for key in keys for digest in (key.sha256, key.earlier_sha256)}
                 log.info("keys", path=str(self.path), count=len(keys))
+                self._wrong = ""
             except KeysUnreadable as error:
                 self._known = {}
-                log.error("keys cannot be read: nobody is let in with one", reason=str(error))
+                if isinstance(error.__cause__, OSError):
+                    self._stamp = NEVER  # it may do at the next look
+                if self._wrong != (reason := str(error)):
+                    self._wrong = reason
+                    log.error("keys cannot be read: nobody is let in with one", reason=reason)
         return self._known
 
     def _look(self) -> tuple[int, int, int] | None:
@@ -137,6 +144,8 @@ class Keys:
             found = self.path.stat()
         except FileNotFoundError:
             return None
+        except OSError:
+            return NEVER
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _read(self) -> dict[str, Key]:

@@ -14,14 +14,11 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
-
 from serving.refusal import Refusal
 
 BAD_KEYS_A_MINUTE = 20
-MOST_CALLERS = 2048  # whose devices are counted; beyond, those who asked longest ago are forgotten
+MOST_BUCKETS = 65_536  # some 12 MB; beyond, those who asked longest ago are forgotten
+MOST_CALLERS = 2048  # whose devices are counted
 BITS_A_DEVICE = 8
 LEAST_BITS = 65_536  # for a small budget hardly any device is taken for another
 
@@ -35,29 +32,21 @@ class Limits:
     def __init__(
         self, *, reads: int, writes: int, devices: int, free: Collection[str], now: Callable[[], datetime]
     ) -> None:
-        storage = MemoryStorage()
-        self._rates = SlidingWindowCounterRateLimiter(storage)
-        self._bad = MovingWindowRateLimiter(storage)
-        self._reads = RateLimitItemPerSecond(reads) if reads else None
-        self._writes = RateLimitItemPerSecond(writes) if writes else None
+        self._reads, self._writes = Buckets(most=reads, seconds=1), Buckets(most=writes, seconds=1)
+        self._bad = Buckets(most=BAD_KEYS_A_MINUTE, seconds=60)
         self._devices = Devices(most=devices, now=now) if devices else None
         self._free = frozenset(free)
 
     def bad_key(self, address: str) -> Refusal | None:
         """Count a wrong key; the refusal for an address that tried too many of them in a minute."""
-        item, who = RateLimitItemPerMinute(BAD_KEYS_A_MINUTE), _network(address)
-        if self._bad.hit(item, "bad key", who):
-            return None
-        after = self._bad.get_window_stats(item, "bad key", who).reset_time - time.time()
-        return _too_many("bad_keys", "Too many unknown keys came from this address.", after)
+        wait = self._bad.take(_network(address))
+        return _too_many("bad_keys", "Too many unknown keys came from this address.", wait) if wait else None
 
     def ask(self, *, caller: str, address: str, writes: bool) -> None:
         """Count a request of a caller: the id of a key, or "" and then it is the address. Refusal 429."""
-        item = self._writes if writes else self._reads
-        if item is None or self._is_free(caller, address):
-            return
-        if not self._rates.hit(item, "writes" if writes else "reads", caller or _network(address)):
-            raise _too_many("rate", f"More than {item.amount} requests a second.", 1)
+        buckets = self._writes if writes else self._reads
+        if buckets.most and not self._is_free(caller, address) and buckets.take(caller or _network(address)):
+            raise _too_many("rate", f"More than {buckets.most} requests a second.", 1)
 
     def value(self, *, caller: str, address: str, devices: Iterator[str]) -> None:
         """Count the devices whose price a caller asks. Refusal 429 where new ones are beyond the day's budget."""
@@ -69,6 +58,29 @@ class Limits:
 
     def _is_free(self, caller: str, address: str) -> bool:
         return not caller and address in self._free
+
+
+class Buckets:
+    """A bucket of tokens for each caller: `most` of them, and as many again in so many seconds.
+
+    The generic cell rate algorithm: of a bucket one keeps when it will be full again. A library was here before; it
+    forgot nobody, and looked through all whom it knew at every request.
+    """
+
+    def __init__(self, *, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most, self._seconds, self._clock = most, seconds, clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, who: str) -> float:
+        """Take a token, and return 0; where none is left, the seconds until there is one."""
+        now, each = self._clock(), self._seconds / self.most
+        full_at = max(self._full_at.pop(who, now), now)
+        wait = full_at + each - now - self._seconds
+        taken = wait < each / 1000  # a thousandth of a token is rounding
+        self._full_at[who] = full_at + each if taken else full_at
+        if len(self._full_at) > MOST_BUCKETS:
+            self._full_at.popitem(last=False)
+        return 0.0 if taken else wait
 
 
 class Devices:

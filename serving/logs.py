@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -43,14 +44,18 @@ def configure() -> None:
 
 
 class _Lines:
-    """Writes lines to standard error, whatever that is at the time; one write a line, so that none is torn."""
+    """Writes lines to standard error, whatever that is at the time; one write a line, so that none is torn.
+
+    A line that cannot be written is lost: a full disk of logs stops nothing else.
+    """
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def msg(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
 

@@ -50,22 +50,21 @@ class Office:
 
     async def employ(self) -> None:
         """Keep a courier running until this is cancelled."""
+        status: int | str | None
         while True:
-            courier = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "serving.courier"),
-                stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
-                stdout=asyncio.subprocess.PIPE,
-                env=_without_measures(self._settings.environment()),
-            )
-            self._courier = courier
             try:
-                status = await courier.wait()
+                self._courier = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "serving.courier"),
+                    stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
+                    stdout=asyncio.subprocess.PIPE,
+                    env=_without_measures(self._settings.environment()),
+                )
+                status = await end_of(self._courier)
+            except OSError as error:  # too many processes or files: there may be room again
+                status = error.strerror
             finally:
                 self._courier = None
-                if courier.returncode is None:
-                    courier.terminate()
-                    await courier.wait()
             log.warning("courier ended", status=status)
             await asyncio.sleep(RESTART_SECONDS)
 
@@ -104,6 +103,16 @@ class Office:
                     if told["asked"] == [number]:
                         return told
         return away
+
+
+async def end_of(process: asyncio.subprocess.Process) -> int:
+    """Wait for the end of a process, and tell its status; who does not wait any more ends it."""
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 def _without_measures(environment: dict[str, str]) -> dict[str, str]:

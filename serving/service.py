@@ -23,7 +23,7 @@ from serving.app import create_app
 from serving.champion import Champion
 from serving.database import Database
 from serving.incumbent import Incumbent
-from serving.office import Office
+from serving.office import Office, end_of
 from serving.quotes import Quotes
 from serving.settings import Settings
 from valuation import markets
@@ -121,19 +121,19 @@ def end_with_parent() -> None:
 async def keep_working(command: Sequence[str], *, settings: Settings, listening: socket.socket) -> None:
     """Keep a worker running on a socket; what happens to it is never the others' trouble. It ends with us."""
     while True:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *command,
-            stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
-            env=settings.environment(),
-            pass_fds=(listening.fileno(),),
-        )
         try:
-            status = await child.wait()
-        finally:
-            if child.returncode is None:
-                child.terminate()
-                await child.wait()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *command,
+                stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
+                env=settings.environment(),
+                pass_fds=(listening.fileno(),),
+            )
+        except OSError as error:  # too many processes or files: there may be room again
+            log.error("no worker can be started", reason=error.strerror)
+            await asyncio.sleep(1)
+            continue
+        status = await end_of(child)
         metrics.gone(child.pid)
         log.warning("worker ended", status=status)
         await asyncio.sleep(RESTART_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from collections.abc import Iterable
@@ -33,7 +34,8 @@ class Settings(BaseSettings):
     may do without a key. `reads` and `writes` are requests a second, `devices` different devices a day, of one key or,
     without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
     machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
-    the sites whose scripts may ask. `metrics_port` 0 tells no metrics; `traces` is the address of an
+    the sites whose scripts may ask. `exploration_seed`, the same for all servers, decides which offers are drawn by
+    chance; without one it follows from the pepper. `metrics_port` 0 tells no metrics; `traces` is the address of an
     OpenTelemetry collector. With a `signing_key` only appraisers that were promoted with the same key take office.
     Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
@@ -105,11 +107,6 @@ class Settings(BaseSettings):
         return self.home / "keys.json"
 
     @property
-    def metrics(self) -> Path:
-        """The folder where several workers keep their measures, to be told together."""
-        return self.home / "metrics"
-
-    @property
     def controls(self) -> Path:
         """The file of the controls of offers; see serving/controls.py."""
         return self.home / "controls.toml"
@@ -121,18 +118,21 @@ class Settings(BaseSettings):
 
     def pepper(self) -> bytes:
         """The secret behind the digests of units, made once; all servers of one store need the same."""
-        if self.unit_pepper:
-            return self.unit_pepper.encode()
         file = self.home / "unit-pepper"
-        if not file.exists():
+        if not (self.unit_pepper or file.exists()):
             _make(file, secrets.token_bytes(PEPPER_BYTES))
-        pepper = file.read_bytes()
+        pepper = self.unit_pepper.encode() or file.read_bytes()
         if len(pepper) < PEPPER_BYTES:
+            where = "REPRISE_UNIT_PEPPER" if self.unit_pepper else str(file)
             raise PepperUnusable(
-                f"{file} holds {len(pepper)} bytes, and the secret behind the digests of units has {PEPPER_BYTES} "
-                "or more. Restore it from a backup; where no quote was given yet, delete it."
+                f"{where} holds {len(pepper)} bytes, and the secret behind the digests of units has {PEPPER_BYTES} or "
+                "more. Restore it; where no quote was given yet, make another."
             )
         return pepper
+
+    def seed(self) -> str:
+        """The seed of drawn offers, nobody's business but the house's: its own, or one that follows from the pepper."""
+        return self.exploration_seed or hmac.new(self.pepper(), b"exploration", "sha256").hexdigest()
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to have the same home and registry."""

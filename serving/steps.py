@@ -21,6 +21,8 @@ from valuation import requote
 from valuation.money import Money
 from valuation.requote import Requote, Turn
 
+OWNERS_REASONS = ("WITHDRAWN", "DECLINED")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
@@ -37,6 +39,10 @@ class Steps:
         _, unit, request = self.stored.asked(ask, ask.unit)
 
         def change(known: Known, now: datetime) -> Life:
+            if known.life.status(at=now) == Status.REQUOTED and known.quote.caller != caller.id:
+                raise Refusal(
+                    403, "owner", "Only its owner says yes to a re-quote, with the key that asked for it."
+                )
             life = known.life.then(Event(kind=Kind.ACCEPTED, at=now, amount_minor=known.life.amount_minor))
             _require_amount(known, ask.amount)
             return life
@@ -62,8 +68,11 @@ class Steps:
 
         def change(known: Known, now: datetime) -> Life:
             status = known.life.status(at=now)
-            if not caller.may("operator") and status not in (Status.ISSUED, Status.REQUOTED):
-                raise WrongStatus(status, "only an operator can void it now")
+            if not caller.may("operator"):
+                if status not in (Status.ISSUED, Status.REQUOTED):
+                    raise WrongStatus(status, "only an operator can void it now")
+                if ask.reason not in OWNERS_REASONS:
+                    raise Refusal(403, "reason", f"Its owner voids it as {' or '.join(OWNERS_REASONS)}.")
             details = {"turn": ask.reason}
             return known.life.then(Event(kind=Kind.VOIDED, at=now, amount_minor=0, details=details))
 

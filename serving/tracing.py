@@ -37,7 +37,7 @@ def traced(app: ASGIApp, *, collector: str) -> ASGIApp:
     )
 
 
-def _forget(span: Any, _: Any) -> None:
+def _forget(span: Any, scope: Any) -> None:
     """Leave out what was sent: whole addresses have queries, and these have what people typed."""
     for name in (
         "http.target",
@@ -46,5 +46,9 @@ def _forget(span: Any, _: Any) -> None:
         "url.query",
         "http.user_agent",
         "user_agent.original",
+        "url.path",
+        "net.peer.ip",
+        "client.address",
     ):
         span.set_attribute(name, "")
+    span.update_name(scope["method"])  # a path can hold the id of a quote

@@ -299,7 +299,7 @@ def models(home: Home = HERE, tracking_uri: Uri = "") -> None:
 def promote(
     version: str,
     no_gate: Annotated[
-        bool, typer.Option("--no-gate", help="In spite of a failed verdict; it is recorded.")
+        bool, typer.Option("--no-gate", help="In spite of a failed verdict, or unsigned; it is recorded.")
     ] = False,
     home: Home = HERE,
     tracking_uri: Uri = "",

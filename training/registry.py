@@ -45,8 +45,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds
 class Registry:
     """The appraisers of one MLflow store; `artifacts` is the folder that a new store keeps its files in.
 
-    With a `signing_key` whoever is put into office is signed (see valuation/signature.py). A sqlite store that does
-    not exist yet holds nothing, and is made by the first `log`.
+    With a `signing_key` what passed is signed when it is logged (see valuation/signature.py), and nobody without that
+    signature comes into office: what the registry tells later, others may have written. A sqlite store that does not
+    exist yet holds nothing, and is made by the first `log`.
     """
 
     def __init__(self, tracking_uri: str, artifacts: Path, *, signing_key: str = "") -> None:
@@ -71,6 +72,8 @@ class Registry:
             raise RegistryError(f"The tag verdict is {tags.get('verdict')!r}; give 'passed' or 'failed'.")
         manifest, digest = package.read_manifest(directory=directory)
         told = {**tags, "appraiser_digest": digest, **_of_manifest(manifest)}
+        if self._signing_key and tags["verdict"] == "passed":
+            told[signature.TAG] = signature.sign(digest=digest, key=self._signing_key)
         with self._explained("register a version"):
             run_id, source = self._run(directory, params, measures, told, files)
             if self._model() is None:
@@ -136,8 +139,8 @@ class Registry:
         With `expected`, only if that version (None: nobody) still is in office. Between the processes of one
         machine nothing comes between that look and the change; a store shared over a network has no such lock.
 
-        Raises RegistryError for an unknown version, for one whose verdict failed unless `despite_verdict`, and
-        where somebody else has come into office.
+        Raises RegistryError for an unknown version, for one whose verdict failed or that is not signed with the key
+        unless `despite_verdict`, and where somebody else has come into office.
         """
         with self._locked():
             chosen, champion = self._get(version), self.champion()
@@ -153,9 +156,12 @@ class Registry:
                     f"{chosen.tags.get('reasons', 'no reasons recorded')}\n"
                     "Promote a version that passed, or say that it is to be in spite of the verdict (--no-gate)."
                 )
+            if despite_verdict:
+                self._sign(chosen)
+            self._check_signature(chosen)
             how = "promoted" if chosen.passed else "promoted_despite_verdict"
             earlier = [v for v in (*self._earlier(before), before) if v]
-            self._install(chosen, how, before, earlier)
+            self._install(chosen.version, how, before, earlier)
         return self._get(version)
 
     def rollback(self) -> Version:
@@ -169,7 +175,8 @@ class Registry:
                     f"In office is {_office(before)}, and no version that was in office before it is left. "
                     f"{self._known()} Promote one of them instead."
                 )
-            self._install(self._get(earlier[-1]), "rolled_back_to", before, earlier)
+            self._check_signature(self._get(earlier[-1]))
+            self._install(earlier[-1], "rolled_back_to", before, earlier)
         return self._get(earlier[-1])
 
     def fetch(self, version: str | None, destination: Path) -> Path:
@@ -187,14 +194,29 @@ class Registry:
             )
         return path
 
-    def _install(self, chosen: Version, how: str, before: str | None, earlier: list[str]) -> None:
+    def _sign(self, chosen: Version) -> None:
+        """Vouch for a version as the registry tells it now."""
+        if self._signing_key and not self._is_signed(chosen):
+            signed = signature.sign(digest=chosen.digest, key=self._signing_key)
+            with self._explained(f"sign version {chosen.version}"):
+                self._client.set_model_version_tag(MODEL, chosen.version, signature.TAG, signed)
+
+    def _is_signed(self, chosen: Version) -> bool:
+        told = self._get(chosen.version).tags.get(signature.TAG, "")
+        return signature.holds(told, digest=chosen.digest, key=self._signing_key)
+
+    def _check_signature(self, chosen: Version) -> None:
+        if self._signing_key and not self._is_signed(chosen):
+            raise RegistryError(
+                f"Version {chosen.version} does not bear our signature: it was logged without REPRISE_SIGNING_KEY, "
+                "or changed since. Retrain; or, if you know what it is, promote it with --no-gate, which signs it."
+            )
+
+    def _install(self, version: str, how: str, before: str | None, earlier: list[str]) -> None:
         """Set the alias last: wherever this breaks off, `_earlier` still tells the past of the one in office."""
-        now, version = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), chosen.version
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with self._explained(f"put version {version} into office"):
             self._client.set_model_version_tag(MODEL, version, f"{how}.{now}", f"replaced {_office(before)}")
-            if self._signing_key:
-                signed = signature.sign(digest=chosen.digest, key=self._signing_key)
-                self._client.set_model_version_tag(MODEL, version, signature.TAG, signed)
             self._client.set_registered_model_tag(MODEL, EARLIER, " ".join(earlier))
             self._client.set_registered_model_alias(MODEL, CHAMPION, version)
 

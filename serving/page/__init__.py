@@ -26,6 +26,13 @@ from valuation import money
 _HERE = Path(__file__).parent
 _FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"
+STANDS = {  # what is said of a quote that is neither open nor expired
+    "ACCEPTED": "You accepted this offer.",
+    "REQUOTED": "We found it otherwise than described, and proposed another amount, which waits for your yes or no.",
+    "PAYABLE": "We have seen it, and what was agreed is paid next.",
+    "PAID": "It was paid.",
+    "VOIDED": "This quote was withdrawn: nothing comes of it.",
+}
 
 
 def spelled(amount: replies.Money | asks.Amount) -> str:
@@ -45,6 +52,7 @@ _TEMPLATES.filters |= {
     "day": lambda day: format_date(day, "long", locale=LOCALE),
     "instant": lambda instant: format_datetime(instant, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
 }
+_TEMPLATES.globals["STANDS"] = STANDS
 
 
 def router(desk: Desk, buyback: Buyback) -> APIRouter:

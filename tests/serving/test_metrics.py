@@ -108,11 +108,13 @@ def test_a_port_that_is_taken_stops_nothing() -> None:
     assert "reprise" in fetched(port)
 
 
-def test_several_workers_are_told_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", ["", "none"])
+def test_several_workers_are_told_together(tmp_path: Path, memory: str) -> None:
     script = (
         "import os, subprocess, sys, pathlib, urllib.request\n"
         "from serving import metrics\n"
-        f"metrics.gather(pathlib.Path({str(tmp_path / 'metrics')!r}))\n"
+        f"metrics.MEMORY = pathlib.Path({str(tmp_path / memory)!r})\n"
+        f"metrics.gather(pathlib.Path({str(tmp_path / 'home')!r}))\n"
         'work = \'from serving import metrics; metrics.decided("GB", "OFFER"); metrics.waiting(3)\'\n'
         "for _ in range(2): subprocess.run([sys.executable, '-c', work], check=True)\n"
         "port = metrics.serve(0)\n"
@@ -121,3 +123,4 @@ def test_several_workers_are_told_together(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != metrics.TOGETHER}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
     assert 'reprise_decisions_total{decision="OFFER",market="GB"} 2.0' in done.stdout
+    assert (tmp_path / "home" / "metrics").exists() == bool(memory)

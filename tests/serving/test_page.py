@@ -157,6 +157,23 @@ def test_an_expired_quote_says_so(client: TestClient, house: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "said"), [("accept", "You accepted this offer."), ("void", "nothing comes of it")]
+)
+def test_a_quote_that_is_over_or_accepted_promises_nothing_and_did_not_expire(
+    client: TestClient, house: Any, step: str, said: str
+) -> None:
+    page = client.post("/sell", data=SELL, follow_redirects=False).headers["location"]
+    address = f"/v1/buyback{page}"
+    told = {"accept": {"amount": client.get(address).json()["offer"]}, "void": {"reason": "WITHDRAWN"}}[step]
+    assert client.post(f"{address}/{step}", json=told, headers={"Idempotency-Key": "s"}).status_code == 200
+    house.wait(days=30)
+    words = _words(client.get(page))
+    assert said in words and "We offered" in words
+    assert "expired" not in words and "kept until" not in words
+    assert not client.get(address).json()["expired"]
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"blacklisted": "yes"}, "We cannot take it"),

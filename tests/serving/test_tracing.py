@@ -21,7 +21,7 @@ async def _yes(request: Request) -> PlainTextResponse:
     return PlainTextResponse("yes")
 
 
-app = Starlette(routes=[Route("/v1/devices", _yes)])
+app = Starlette(routes=[Route("/v1/quotes/{quote_id}", _yes)])
 
 
 class Collector(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def test_a_collector_gets_spans_without_what_was_sent() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         whole: Any = traced(app, collector=f"http://127.0.0.1:{server.server_port}/v1/traces")
         with TestClient(whole) as client:
-            told = client.get("/v1/devices?q=canary-7131", headers={"User-Agent": "canary-7131"})
+            told = client.get("/v1/quotes/canary-7131?q=canary-7131", headers={"User-Agent": "canary-7131"})
         assert told.text == "yes"
         whole.tracer.span_processor.force_flush()
         server.shutdown()

@@ -38,15 +38,36 @@ def test_a_promoted_version_is_the_champion_and_the_one_fetched(
     assert (registry.fetch(None, tmp_path / "there") / "deep" / "trees.lgb").read_text() == "tree of b"
 
 
-def test_with_a_key_whoever_comes_into_office_is_signed_also_on_the_way_back(
-    registry: Registry, home: Path, register: Register
+def test_with_a_key_only_what_was_signed_when_it_was_logged_comes_into_office(
+    registry: Registry, home: Path, register: Register, tmp_path: Path
 ) -> None:
-    first, second = register("a"), register("b")
-    registry.promote("1")
+    registry.promote(register("a").version)  # before there was a key
     signing = Registry(f"sqlite:///{home}/mlflow.db", home / "artifacts", signing_key="k" * 32)
-    signing.promote("2")
-    assert signing.rollback().tags[signature.TAG] == signature.sign(digest=first.digest, key="k" * 32)
-    assert signature.holds(registry.versions()[0].tags[signature.TAG], digest=second.digest, key="k" * 32)
+    register("b")
+    tags = {"verdict": "passed"}
+    third = signing.log(directory=tmp_path / "b", params={}, measures={}, tags=tags, files={})
+    assert signature.holds(third.tags[signature.TAG], digest=third.digest, key="k" * 32)
+    with pytest.raises(RegistryError, match="Version 2 does not bear our signature"):
+        signing.promote("2")
+    signing.promote("3")
+    with pytest.raises(RegistryError, match="Version 1 does not bear our signature"):
+        signing.rollback()
+    assert _champion(registry) == "3"
+    signing.promote("2", despite_verdict=True)
+    assert signing.rollback().version == "3"
+
+
+def test_what_failed_is_signed_only_by_who_vouches_for_it(
+    registry: Registry, home: Path, register: Register, tmp_path: Path
+) -> None:
+    register("a")
+    signing = Registry(f"sqlite:///{home}/mlflow.db", home / "artifacts", signing_key="k" * 32)
+    failed = signing.log(
+        directory=tmp_path / "a", params={}, measures={}, tags={"verdict": "failed"}, files={}
+    )
+    assert signature.TAG not in failed.tags
+    vouched = signing.promote(failed.version, despite_verdict=True)
+    assert signature.holds(vouched.tags[signature.TAG], digest=failed.digest, key="k" * 32)
 
 
 def test_rolling_back_walks_through_the_champions_in_reverse(registry: Registry, register: Register) -> None:
