@@ -57,7 +57,8 @@ class ControlsFile:
         """What holds in a market now."""
         stamp = self._now()
         if stamp != self._stamp:
-            self._stamp, self._known = stamp, self._read() if stamp else {}
+            self._stamp = stamp
+            self._known = self._read() if stamp else {}
         return Controls(stopped=True) if self._known is None else self._known.get(market, CALM)
 
     def _now(self) -> tuple[int, int] | None:

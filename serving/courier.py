@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -131,6 +131,7 @@ class Courier:
             self._fetch(wanted)
         turned = not whole or not self._names(wanted)
         if turned:
+            self._note_time()
             wanted.write(self._folder)
             log.info("version delivered", version=wanted.version, digest=wanted.digest)
         self._prune()
@@ -178,17 +179,19 @@ class Courier:
         with _files_of_at_most(max(MOST_BYTES.values())):
             return Path(self._client.download_artifacts(wanted.run_id, ARTIFACT, incoming))
 
-    def _prune(self) -> None:
-        """Remove copies that no pointer knows any more, and whose quotes are over: these are priced again by them.
+    def _note_time(self) -> None:
+        """Set the times of the copies in office, and before it, to now: their last quotes may be of today."""
+        for pointer in Pointer.kept(self._folder):
+            with suppress(FileNotFoundError):
+                os.utime(self._folder / pointer.digest)
 
-        The time of a folder is when a pointer last knew it, for until then it may have been in office.
-        """
+    def _prune(self) -> None:
+        """Remove copies that no pointer knows any more, and whose quotes are over: these are priced again by them."""
         known = {pointer.digest for pointer in Pointer.kept(self._folder)}
         over = time.time() - KEPT_SECONDS
         for path in self._folder.iterdir():
-            if path.name in known:
-                os.utime(path, follow_symlinks=False)
-            elif re.fullmatch("[0-9a-f]{64}", path.name) and path.lstat().st_mtime < over:
+            copy = re.fullmatch("[0-9a-f]{64}", path.name) and path.name not in known
+            if copy and path.lstat().st_mtime < over:
                 _remove(path)
 
 

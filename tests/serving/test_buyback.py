@@ -241,7 +241,7 @@ def test_who_accepts_too_late_is_told_so_whatever_was_written_meanwhile(
     assert (late.json()["code"], late.json()["quote_status"]) == ("wrong_status", "VOIDED")
 
 
-@pytest.mark.parametrize("unit", [{"serial": IMEI}, {"imei": "0" * 15}])
+@pytest.mark.parametrize("unit", [{"serial": IMEI}, {"serial": "4901-5420-3237-518"}, {"imei": "0" * 15}])
 def test_digits_that_are_no_serial_and_no_imei_are_refused(quote: Any, unit: dict[str, str]) -> None:
     assert quote(unit=unit).status_code == 422
 
@@ -292,6 +292,38 @@ def test_what_another_caller_was_given_is_not_there(
         assert (answer.status_code, answer.json()["detail"]) == (404, unknown.json()["detail"])
     house.show_key("operator")
     assert client.get(f"/v1/buyback/quotes/{given['quote_id']}").status_code == 200
+
+
+def test_only_its_owner_says_yes_to_a_requote(
+    quote: Any, post: Post, house: House, accepted: dict[str, Any]
+) -> None:
+    house.show_key("operator")
+    life = post(accepted, "inspection", {"found": ANSWERS | {"screen": "CRACKED"}}).json()
+    refused = post(accepted, "accept", {"amount": life["amount"]})
+    assert (life["status"], refused.status_code, refused.json()["code"]) == ("REQUOTED", 403, "owner")
+
+
+@pytest.mark.parametrize("reason", ["NEVER_ARRIVED", "MISTAKE", "RETURNED"])
+def test_what_only_an_operator_can_know_is_no_reason_of_an_owner(
+    quote: Any, post: Post, house: House, reason: str
+) -> None:
+    house.show_key("storefront")
+    given = quote().json()
+    refused = post(given, "void", {"reason": reason})
+    assert (refused.status_code, refused.json()["code"]) == (403, "reason")
+    assert post(given, "void", {"reason": "WITHDRAWN"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["iPhone 13", "IPHONE  13", "Apple iPhone 13", "- iphone 13"])
+def test_a_model_is_exposed_once_however_it_is_spelled(quote: Any, house: House, model: str) -> None:
+    named: set[str] = set()
+    for number, told in enumerate((model, "iPhone 13")):
+        device = {"category": "smartphone", "brand": "apple", "model": told, "storage_gb": 128}
+        given = quote(f"{number}", device=device).json()
+        known = house.quotes.find(quote_id=given["quote_id"])
+        assert known is not None
+        named.add(known.quote.exposure)
+    assert len(named) == 1
 
 
 def test_who_is_no_operator_withdraws_only_before_he_has_accepted(

@@ -190,17 +190,18 @@ def test_the_pointer_is_the_old_or_the_new_one_and_never_half(
     assert Pointer.kept(folder)[-1] == one
 
 
+@pytest.mark.parametrize("hindrance", [(package, "read"), (champion, "_state")], ids=["copy", "pointer"])
 def test_a_look_that_fails_for_a_moment_is_repeated(
-    folder: Path, directories: Directories, monkeypatch: pytest.MonkeyPatch
+    folder: Path, directories: Directories, monkeypatch: pytest.MonkeyPatch, hindrance: tuple[Any, str]
 ) -> None:
     employ(folder, directories[0], "1")
     held = Champion(folder=folder)
 
-    def full(**_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as hindered, capture_logs() as said:
-        hindered.setattr(package, "read", full)
+        hindered.setattr(*hindrance, full)
         held.look()
         held.look()
     assert (held.incumbent, [line["event"] for line in said]) == (None, ["champion refused"])

@@ -106,6 +106,20 @@ def test_a_roll_back_needs_no_download_and_a_copy_stays_as_long_as_its_quotes(
     assert digest_of(directories[1]) not in names(folder)
 
 
+@pytest.mark.parametrize("next_one", ["1", "3"])
+def test_a_copy_that_was_long_in_office_stays_for_its_last_quotes(
+    registry: Registry, folder: Path, delivering: Courier, directories: Directories, next_one: str
+) -> None:
+    for version, directory in zip("12", directories[:2], strict=True):
+        registry.register(version, directory)
+        delivering.deliver()
+    long_ago = time.time() - 91 * 24 * 3600
+    os.utime(folder / digest_of(directories[1]), (long_ago, long_ago))
+    registry.register(next_one, directories[int(next_one) - 1])
+    assert delivering.deliver().outcome == "delivered"
+    assert digest_of(directories[1]) in names(folder)
+
+
 @pytest.mark.parametrize("digest", ["", "e" * 64, "../../etc", "."])
 def test_files_changed_after_they_were_registered_are_refused(
     registry: Registry, folder: Path, delivering: Courier, digest: str

@@ -193,6 +193,20 @@ def test_a_damaged_file_lets_nobody_in_with_a_key_and_says_so(
     assert house.client.get("/v1/markets").status_code == 200
 
 
+def test_a_file_that_could_not_be_read_for_a_moment_opens_again(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.new(name="one", scopes=frozenset(("seller",)))
+
+    def full(_: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as hindered:
+        hindered.setattr(Path, "read_bytes", full)
+        assert keys.holder(key) is None
+    assert keys.holder(key) is not None
+
+
 def test_what_is_kept_opens_nothing(keys: Keys) -> None:
     key = keys.new(name="one", scopes=frozenset(("seller",)))
     kept = keys.path.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -10,9 +12,14 @@ from typing import Any
 import pytest
 import structlog
 
+from serving.database import Database
+from serving.quotes import Quotes
+from serving.refusal import Refusal
+from serving.stored import Stored
 from tests.serving import wire
 from tests.serving.conftest import House
 from tests.serving.routes import ADDRESSES, FORMS
+from tests.serving.stores import a_quote, issue
 from tests.serving.test_guard import leaves, with_raw
 from tests.serving.wire import Client, head
 
@@ -115,6 +122,37 @@ def test_an_exception_is_told_by_its_kind_and_place_without_its_words(
     assert line["exception"] == ["RuntimeError", "KeyError"]
     assert line["trace"][-1].endswith(" broken")
     assert CANARY not in told
+
+
+class Full(io.StringIO):
+    """A file on a full disk."""
+
+    def write(self, _: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    house: House, quote: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as disk:
+        disk.setattr(sys, "stderr", Full())
+        assert quote().status_code == 201
+        assert house.client.get("/v1/devices/none").status_code == 404
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+@pytest.mark.postgres
+def test_of_a_row_that_is_refused_nothing_is_told(store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = Stored(quotes=Quotes(database=Database(url=store_url)), pepper=b"")
+    with pytest.raises(Refusal):
+        asyncio.run(_write(stored, issue(a_quote(currency="eur", request=CANARY.encode()))))
+    stored.quotes.close()
+    told = capsys.readouterr().err
+    assert "violates check constraint" in told and CANARY not in told
+
+
+async def _write(stored: Stored, work: Any) -> None:
+    await stored.write(work)
 
 
 def test_an_event_with_line_breaks_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

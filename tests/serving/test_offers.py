@@ -127,6 +127,22 @@ def test_controls_that_cannot_be_read_stop_everything(tmp_path: Path, text: str)
     assert ControlsFile(path).of("FR") == Controls(stopped=True)
 
 
+def test_controls_that_could_not_be_read_for_a_moment_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "controls.toml"
+    path.write_text("[GB]\nrealised_share = 0.95\n")
+    controls = ControlsFile(path)
+
+    def full(*_: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as hindered:
+        hindered.setattr(Path, "read_text", full)
+        assert controls.of("GB") == controls.of("FR") == Controls(stopped=True)
+    assert (controls.of("GB"), controls.of("FR")) == (Controls(realised_share=0.95), CALM)
+
+
 def test_without_controls_nothing_is_held_against_offers(tmp_path: Path) -> None:
     assert ControlsFile(tmp_path / "none.toml").of("FR") == CALM
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,25 @@ def test_the_courier_tells_no_measures(home: Path, monkeypatch: pytest.MonkeyPat
         assert office._courier is not None
         environment = Path(f"/proc/{office._courier.pid}/environ").read_bytes().decode()
         assert "REPRISE_HOME" in environment and metrics.TOGETHER not in environment
+
+    at_work(home, do)
+
+
+def test_an_office_that_can_start_no_courier_for_a_moment_employs_one_later(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.office.RESTART_SECONDS", 0.01)
+    start, failures = asyncio.create_subprocess_exec, iter(range(3))
+
+    async def full(*told: Any, **more: Any) -> Any:
+        if next(failures, None) is not None:
+            raise OSError(24, "Too many open files")
+        return await start(*told, **more)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", full)
+
+    async def do(office: Office, champion: Champion) -> None:
+        assert (await office.look_now()).outcome != "courier_away"
 
     at_work(home, do)
 

@@ -107,3 +107,13 @@ def test_a_pepper_that_is_none_is_refused_with_its_file(tmp_path: Path, held: by
     (tmp_path / "unit-pepper").write_bytes(held)
     with pytest.raises(PepperUnusable, match=f"{tmp_path}/unit-pepper holds {len(held)} bytes"):
         Settings(home=tmp_path).pepper()
+
+
+def test_the_seed_of_draws_is_secret_and_the_same_for_all_servers_of_a_store(tmp_path: Path) -> None:
+    first, second = (Settings(home=tmp_path / name) for name in "ab")
+    assert first.seed() == Settings(home=tmp_path / "a").seed() != second.seed()
+    shared = {"unit_pepper": "p" * 32}
+    assert Settings(home=tmp_path / "a", **shared).seed() == Settings(home=tmp_path / "b", **shared).seed()
+    assert Settings(home=tmp_path, exploration_seed="ours").seed() == "ours"
+    with pytest.raises(PepperUnusable, match="REPRISE_UNIT_PEPPER holds 31 bytes"):
+        Settings(home=tmp_path, unit_pepper="p" * 31).pepper()
