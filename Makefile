@@ -45,7 +45,7 @@ judge: $(JUDGES_READY) ## judge the appraiser beside oracle and peers: docs/judg
 judge-offers: $(READY) ## judge offers beside the truth of every scenario: docs/offers.md (an hour); what is done is kept
 	$(PY) -m tests.judge.offers $(ARGS)
 
-soak: $(READY) ## the long forms of tests, some two hours; ARGS="tests/journeys/test_endurance.py" for some of them
+soak: $(READY) ## the long forms of tests, some three hours; ARGS="tests/journeys/test_endurance.py" for some of them
 	$(PY) -m pytest -m soak -s $(ARGS)
 
 $(PEERS_READY): requirements-peers.lock

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
     the sites whose scripts may ask. `exploration_seed`, the same for all servers, decides which offers are drawn by
     chance; without one it follows from the pepper. `metrics_port` 0 tells no metrics; `traces` is the address of an
-    OpenTelemetry collector. With a `signing_key` only appraisers that were promoted with the same key take office.
+    OpenTelemetry collector. With a `signing_key` only appraisers that are signed with it take office.
     Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
 
