@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,10 +22,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from serving.caller import Caller
 from serving.champion import sync
+from serving.watched import Watched
 
 SECRET_BYTES = 32
 OVERLAP = timedelta(hours=24)
-NEVER = (0, 0, 0)  # the state of a file that was not looked at
 NEVER_MADE = "0" * 64  # a digest of which nobody knows the secret
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 Scope = Literal["storefront", "seller", "operator"]
@@ -61,15 +60,18 @@ _NOBODY = Key(id="0" * 12, name="nobody", scopes={"seller"}, made_on=date(1970, 
 _FILE = TypeAdapter(list[Key])
 
 
-@dataclass
 class Keys:
     """The keys in a file. `now` gives the instant in UTC."""
 
-    path: Path
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _stamp: tuple[int, int, int] | None = field(default=None, init=False)
-    _known: Mapping[str, Key] = field(default_factory=dict, init=False)
-    _wrong: str = field(default="", init=False)
+    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path, self.now = path, now
+        self._by_digest: Watched[Mapping[str, Key]] = Watched(
+            path,
+            read=_by_digest,
+            absent={},
+            unreadable={},
+            warning="keys cannot be read: nobody is let in with one",
+        )
 
     def holder(self, told: str) -> Caller | None:
         """Who holds the key that was told; None where it is none, or no longer.
@@ -78,7 +80,7 @@ class Keys:
         """
         key_id, _, secret = told.partition(".")
         digest, now = _digest(secret), self.now()
-        key = self._current().get(digest, _NOBODY)
+        key = self._by_digest.now().get(digest, _NOBODY)
         ends = key.expires_at if hmac.compare_digest(digest, key.sha256) else key.earlier_until
         known = hmac.compare_digest(key.id.encode(), key_id.encode()) and now < min(ends, key.expires_at)
         return Caller(id=key.id, scopes=frozenset(key.scopes)) if known else None
@@ -121,40 +123,13 @@ class Keys:
         """Every key that was not revoked. Raises KeysUnreadable."""
         return list(self._read().values())
 
-    def _current(self) -> Mapping[str, Key]:
-        stamp = self._look()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                keys = self._read().values()
-                self._known = {digest: key for key in keys for digest in (key.sha256, key.earlier_sha256)}
-                log.info("keys", path=str(self.path), count=len(keys))
-                self._wrong = ""
-            except KeysUnreadable as error:
-                self._known = {}
-                if isinstance(error.__cause__, OSError):
-                    self._stamp = NEVER  # it may do at the next look
-                if self._wrong != (reason := str(error)):
-                    self._wrong = reason
-                    log.error("keys cannot be read: nobody is let in with one", reason=reason)
-        return self._known
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return NEVER
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
     def _read(self) -> dict[str, Key]:
         try:
-            return {key.id: key for key in _FILE.validate_json(self.path.read_bytes())}
+            return _keys(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (OSError, ValidationError) as error:
-            raise KeysUnreadable(f"{self.path} cannot be read ({type(error).__name__}).") from error
+        except (OSError, KeysUnreadable) as error:
+            raise KeysUnreadable(f"{self.path} cannot be read: {error}") from error
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
@@ -179,6 +154,19 @@ class Keys:
         sync(fresh)
         fresh.replace(self.path)
         sync(self.path.parent)
+
+
+def _keys(content: bytes) -> dict[str, Key]:
+    try:
+        return {key.id: key for key in _FILE.validate_json(content)}
+    except ValidationError:  # whose words hold what is in the file
+        raise KeysUnreadable("it is damaged") from None
+
+
+def _by_digest(content: bytes) -> dict[str, Key]:
+    keys = _keys(content).values()
+    log.info("keys", count=len(keys))
+    return {digest: key for key in keys for digest in (key.sha256, key.earlier_sha256)}
 
 
 def _secret() -> tuple[str, str]:

@@ -134,11 +134,11 @@ def test_controls_that_could_not_be_read_for_a_moment_are_read_again(
     path.write_text("[GB]\nrealised_share = 0.95\n")
     controls = ControlsFile(path)
 
-    def full(*_: object) -> str:
+    def full(_: Path) -> bytes:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as hindered:
-        hindered.setattr(Path, "read_text", full)
+        hindered.setattr(Path, "read_bytes", full)
         assert controls.of("GB") == controls.of("FR") == Controls(stopped=True)
     assert (controls.of("GB"), controls.of("FR")) == (Controls(realised_share=0.95), CALM)
 
