@@ -93,18 +93,13 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
         Database(url=settings.quotes).close()  # its tables are made once, before several want them
         settings.pepper()  # and so is this
         if settings.metrics_port:
-            metrics.gather(settings.home)
-        _tell_metrics(settings)
+            metrics.serve(settings.metrics_port, together=settings.home)
         asyncio.run(_supervise(settings, listening))
     else:
-        _tell_metrics(settings)
+        if settings.metrics_port:
+            metrics.serve(settings.metrics_port)
         asyncio.run(service.serve(settings=settings, listening=listening, whole=True))
     return 0
-
-
-def _tell_metrics(settings: Settings) -> None:
-    if settings.metrics_port:
-        metrics.serve(settings.metrics_port)
 
 
 async def _supervise(settings: Settings, listening: socket.socket) -> None:

@@ -19,7 +19,7 @@ from serving.office import Office
 from serving.refusal import Refusal
 from serving.steps import Steps
 
-_ANYWHERE = (400, 401, 403, 408, 414, 422, 429, 431)  # of the guard and the connection
+_ANYWHERE = (400, 401, 403, 408, 414, 422, 429, 431, 503)  # of the guard and the connection
 _WHY = {
     400: "Not a request that can be read",
     401: "A key is needed, or the one that was sent does not hold",

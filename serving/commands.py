@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "check", help="go through the chain of all that happened; exit 1 where it breaks"
     )
     check.add_argument(
-        "--head", default="", help="a hash that was printed before: it must still be in the chain"
+        "--head", type=_hash, help="a hash that was printed before: it must still be in the chain"
     )
     commands.add_parser("backup", help="write the store to one file").add_argument(
         "--out", type=Path, required=True
@@ -38,13 +39,15 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     table = commands.add_parser(
         "export", help="write the table of QUOTES that `reprise retrain --quotes` reads"
     )
-    table.add_argument("--out", type=Path, required=True)
+    table.add_argument("--out", type=_table, required=True, help="a file .csv or .parquet")
     quotes.set_defaults(run=run)
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
     """Do what was asked; returns the exit code."""
     try:
+        if given.step == "restore":
+            given.file.open("rb").close()
         database = Database(url=settings.quotes, patient=True, fresh=given.step == "restore")
         return int(_STEPS[given.step](settings, database, given))
     except (StoreDamaged, StoreUnavailable, backup.NotEmpty, OSError) as error:
@@ -53,7 +56,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _check(_: Settings, database: Database, given: argparse.Namespace) -> int:
-    found = checking.check(database, head=given.head)
+    found = checking.check(database, head=given.head or "")
     print(f"The chain holds: {found.events} events of {found.quotes} quotes. Head {found.head}")
     return 0
 
@@ -101,6 +104,18 @@ def _export(_: Settings, database: Database, given: argparse.Namespace) -> int:
     found.write_csv(given.out) if given.out.suffix == ".csv" else found.write_parquet(given.out)
     print(f"{given.out}: {found.height} offers of {len(lives)} quotes.")
     return 0
+
+
+def _hash(told: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", told):
+        raise argparse.ArgumentTypeError(f"{told!r} is no hash: it has 64 digits from 0 to f")
+    return told
+
+
+def _table(told: str) -> Path:
+    if not told.endswith((".csv", ".parquet")):
+        raise argparse.ArgumentTypeError(f"{told} ends neither in .csv nor in .parquet")
+    return Path(told)
 
 
 def _above_zero(told: str) -> int:

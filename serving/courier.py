@@ -108,8 +108,9 @@ class Courier:
     def _check_signature(self, version: str, digest: str, signed: str) -> None:
         if self._signing_key and not signature.holds(signed, digest=digest, key=self._signing_key):
             raise AppraiserError(
-                f"Version {version} is not signed with our key: somebody else put it into office. "
-                "Look who writes into the registry, then promote a version with REPRISE_SIGNING_KEY set."
+                f"Version {version} does not bear our signature: it was logged without REPRISE_SIGNING_KEY, with "
+                "another one, or by somebody else. Retrain with it; or look at it, and "
+                f"`reprise promote {version} --no-gate` signs it."
             )
 
     @contextmanager

@@ -148,7 +148,8 @@ def _parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # which may tell a part of a password
         parsed = None
-    if parsed is None or "@" in (parsed.host or ""):  # so may a host that begins in a password
+    nowhere = parsed and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
+    if parsed is None or nowhere or "@" in (parsed.host or ""):  # so may a host that begins in a password
         raise StoreUnavailable(
             "REPRISE_STORE_URL is no URL of a quote store: it is sqlite:///FILE or "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with : / @ in a password written as %3A %2F %40."

@@ -13,6 +13,7 @@ from serving.asks import Answers
 from serving.case import Case
 from serving.life import Kind, Life
 from serving.promise import Quote
+from serving.steps import OWNERS_REASONS
 from valuation import grades, ledger
 from valuation.money import Money
 
@@ -30,7 +31,8 @@ def _row(quote: Quote, life: Life) -> list[Any]:
     case, reply = Case.read(quote.inputs), json.loads(quote.reply)
     happened = {event.kind: event for event in life.events}
     agreed = next((event for event in life.events if event.kind == Kind.ACCEPTED), None)
-    over = Kind.EXPIRED in happened or Kind.VOIDED in happened
+    void = happened.get(Kind.VOIDED)  # by the house it is no answer of the owner's
+    refused = Kind.EXPIRED in happened or (void and void.details.get("turn") in OWNERS_REASONS)
     paid = happened.get(Kind.PAID)
     told = {
         **{name: case.device.get(name) for name in _COLUMNS},
@@ -43,7 +45,7 @@ def _row(quote: Quote, life: Life) -> list[Any]:
         "policy": reply["policy"],
         "randomised": reply["randomised"],
         "propensity": reply["propensity"],
-        "accepted": True if agreed else False if over else None,
+        "accepted": True if agreed else False if refused else None,
         "accepted_at": agreed and agreed.at,
         "inspected_condition": _inspected(case, life),
         "final_amount": paid and _major(paid.amount_minor, quote.currency),

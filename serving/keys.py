@@ -97,6 +97,7 @@ class Keys:
             expires_at=FOREVER if lasts is None else now + lasts,
             sha256=digest,
         )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._changing() as keys:
             keys[key.id] = key
         return f"{key.id}.{told}"
@@ -134,7 +135,8 @@ class Keys:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
         """The keys, to be changed by one at a time, and then kept."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            raise KeyUnknown(f"There are no keys in {self.path}: is REPRISE_HOME another?")
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from datetime import timedelta
 
 from pydantic import ValidationError
 
 from serving.keys import FOREVER, Keys, KeysUnreadable, KeyUnknown
 from serving.settings import Settings
+
+MOST = 36_500  # days or hours
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +27,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     rotate = steps.add_parser("rotate", help="print a new secret for a key; the old one goes on for a while")
     rotate.add_argument("id")
     rotate.add_argument(
-        "--overlap-hours", type=_above_zero, default=24.0, help="how long the old one holds (24)"
+        "--overlap-hours",
+        type=_not_below_zero,
+        default=24.0,
+        help="how long the old one holds (24); 0: not at all",
     )
     rotate.set_defaults(does=_rotate)
     revoke = steps.add_parser("revoke", help="end a key at once")
@@ -48,10 +54,17 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     return 0
 
 
+def _not_below_zero(told: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(told) <= MOST:
+            return float(told)
+    raise argparse.ArgumentTypeError(f"{told} is no number from 0 to {MOST}")
+
+
 def _above_zero(told: str) -> float:
-    if not 0 < float(told) <= 36_500:
-        raise ValueError
-    return float(told)
+    if (number := _not_below_zero(told)) == 0:
+        raise argparse.ArgumentTypeError("0 is too little")
+    return number
 
 
 def _new(given: argparse.Namespace, keys: Keys) -> None:
@@ -69,6 +82,8 @@ def _revoke(given: argparse.Namespace, keys: Keys) -> None:
 
 
 def _list(_: argparse.Namespace, keys: Keys) -> None:
+    if not keys.all():
+        print(f"There are no keys in {keys.path}.")
     for key in keys.all():
         ends = "for good" if key.expires_at == FOREVER else f"until {key.expires_at:%Y-%m-%d %H:%M} UTC"
         print(f"{key.id}  {','.join(sorted(key.scopes)):26}  made {key.made_on}  {ends:25}  {key.name}")

@@ -1,13 +1,12 @@
 """What can be measured from outside, for Prometheus: on a port of its own, on this machine only.
 
 No label holds anything that a caller sent: routes are templates, markets those with terms, so that the number of
-series does not grow with devices, quotes or callers. With several workers the process above them calls `gather` before
-it starts them, and `serve`; they find the folder in their environment and keep their values there.
+series does not grow with devices, quotes or callers. With several workers the process above them calls `serve` before
+it starts them; they find a folder in their environment and keep their values there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from datetime import UTC, date, datetime, time
@@ -143,13 +142,14 @@ def _labelled(counter: Counter, *values: str) -> _Counts:
     return counter.labels(*values)
 
 
-def gather(home: Path) -> None:
-    """Have the processes that are started from now on keep their values in a folder of this home, which is emptied.
+def _gather(home: Path, port: int) -> None:
+    """Have the processes that are started from now on keep their values in a folder of ours, which is emptied.
 
     It lies in memory where that can be: its files are mapped, and to write into one on a full disk ends the process.
     """
-    name = f"reprise-{os.geteuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
-    folder = MEMORY / name if os.access(MEMORY, os.W_OK) and _is_ours(MEMORY / name) else home / "metrics"
+    name = f"reprise-{os.geteuid()}-{port}"  # of ours alone, for nobody else has the port
+    inside = os.access(MEMORY, os.W_OK) and _is_ours(MEMORY / name)
+    folder = MEMORY / name if inside else home / "metrics" / str(port)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.db"):
         left.unlink()
@@ -171,15 +171,18 @@ def gone(process: int) -> None:
         mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
-def serve(port: int) -> int:
-    """Tell on 127.0.0.1 at a port, and return it; 0 where the port is taken: quotes matter more than measuring them."""
-    registry = REGISTRY
-    if TOGETHER in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+def serve(port: int, *, together: Path | None = None) -> int:
+    """Tell on 127.0.0.1 at a port, and return it; 0 where the port is taken: quotes matter more than measuring them.
+
+    `together` is the home of a server whose workers, which start later, are told of at once.
+    """
+    registry = CollectorRegistry() if together else REGISTRY
     try:
         server, _ = start_http_server(port, addr="127.0.0.1", registry=registry)
     except OSError as error:
         log.warning("metrics are not told: the port cannot be had", port=port, reason=error.strerror)
         return 0
+    if together:
+        _gather(together, server.server_port)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return server.server_port

@@ -112,7 +112,8 @@ def end_with_parent() -> None:
     """End this process when the one that started it does, however that ends: standard input closes then."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 4096):  # not by a reader, whose lock would be missed at the end
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -30,14 +30,14 @@ class PepperUnusable(OSError):  # noqa: N818 - said as it is
 class Settings(BaseSettings):
     """REPRISE_HOME and its fellows; the command line goes first. Unknown or wrong values stop the start.
 
-    Lists are comma-separated in the environment. `allowed_hosts` are names without a port. `anonymous` says what one
-    may do without a key. `reads` and `writes` are requests a second, `devices` different devices a day, of one key or,
-    without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no key: on this
-    machine that is its owner, or his proxy. `proxies` are the addresses whose X-Forwarded-For is believed; `origins`
-    the sites whose scripts may ask. `exploration_seed`, the same for all servers, decides which offers are drawn by
-    chance; without one it follows from the pepper. `metrics_port` 0 tells no metrics; `traces` is the address of an
-    OpenTelemetry collector. With a `signing_key` only appraisers that are signed with it take office.
-    Where `stale_stops`, an appraiser older than 180 days offers nothing.
+    Lists are comma-separated in the environment. `allowed_hosts` are names without a port. `anonymous` says what
+    one may do without a key. `reads` and `writes` are requests a second, `devices` different devices a day, of one
+    key or, without a key, of one address; 0 is no limit, and `unlimited` addresses have none while they show no
+    key: on this machine that is its owner, or his proxy. Each worker counts for itself. `proxies` are the addresses
+    whose X-Forwarded-For is believed; `origins` the sites whose scripts may ask. `exploration_seed`, the same for
+    all servers, decides which offers are drawn by chance; without one it follows from the pepper. `metrics_port` 0
+    tells no metrics; `traces` is the address of an OpenTelemetry collector. With a `signing_key` only appraisers
+    that are signed with it take office. Where `stale_stops`, an appraiser older than 180 days offers nothing.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)

@@ -40,9 +40,8 @@ class Steps:
 
         def change(known: Known, now: datetime) -> Life:
             if known.life.status(at=now) == Status.REQUOTED and known.quote.caller != caller.id:
-                raise Refusal(
-                    403, "owner", "Only its owner says yes to a re-quote, with the key that asked for it."
-                )
+                detail = "Only its owner says yes to a re-quote: ask as the quote was asked for."
+                raise Refusal(403, "owner", detail)
             life = known.life.then(Event(kind=Kind.ACCEPTED, at=now, amount_minor=known.life.amount_minor))
             _require_amount(known, ask.amount)
             return life
@@ -67,14 +66,14 @@ class Steps:
         """Write down that nothing comes of a quote. Who is no operator withdraws from it, or declines a re-quote."""
 
         def change(known: Known, now: datetime) -> Life:
-            status = known.life.status(at=now)
+            status, details = known.life.status(at=now), {"turn": ask.reason}
+            after = known.life.then(Event(kind=Kind.VOIDED, at=now, amount_minor=0, details=details))
             if not caller.may("operator"):
                 if status not in (Status.ISSUED, Status.REQUOTED):
                     raise WrongStatus(status, "only an operator can void it now")
                 if ask.reason not in OWNERS_REASONS:
                     raise Refusal(403, "reason", f"Its owner voids it as {' or '.join(OWNERS_REASONS)}.")
-            details = {"turn": ask.reason}
-            return known.life.then(Event(kind=Kind.VOIDED, at=now, amount_minor=0, details=details))
+            return after
 
         return await self._step(quote_id, "void", canonical(ask), change, key, caller, request_id)
 

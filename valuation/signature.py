@@ -1,4 +1,4 @@
-"""The signature of an appraiser: where others can write into the registry too, it says who put one into office.
+"""The signature of an appraiser: where others can write into the registry too, it says which are ours.
 
 HMAC-SHA256 (RFC 2104) of the digest of the manifest, under a key that those who promote share with those who serve.
 """

@@ -26,13 +26,6 @@ from valuation import money
 _HERE = Path(__file__).parent
 _FILES = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 LOCALE = "en_GB"
-STANDS = {  # what is said of a quote that is neither open nor expired
-    "ACCEPTED": "You accepted this offer.",
-    "REQUOTED": "We found it otherwise than described, and proposed another amount, which waits for your yes or no.",
-    "PAYABLE": "We have seen it, and what was agreed is paid next.",
-    "PAID": "It was paid.",
-    "VOIDED": "This quote was withdrawn: nothing comes of it.",
-}
 
 
 def spelled(amount: replies.Money | asks.Amount) -> str:
@@ -52,7 +45,6 @@ _TEMPLATES.filters |= {
     "day": lambda day: format_date(day, "long", locale=LOCALE),
     "instant": lambda instant: format_datetime(instant, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
 }
-_TEMPLATES.globals["STANDS"] = STANDS
 
 
 def router(desk: Desk, buyback: Buyback) -> APIRouter:
@@ -79,10 +71,27 @@ def _add_start(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:
     @routes.get("/quotes/{quote_id}")
     async def quote(request: Request, quote_id: str) -> Response:
         try:
-            found = await buyback.find(quote_id=quote_id, caller=caller.of(request))
+            who = caller.of(request)
+            found = await buyback.find(quote_id=quote_id, caller=who)
+            life = await buyback.life(quote_id=quote_id, caller=who, request_id=request_id(request))
         except Refusal as refusal:
             return _sorry(desk, refusal)
-        return _page(desk, "quote.html", quote=found)
+        return _page(desk, "quote.html", quote=found, stands=_stands(life))
+
+
+def _stands(life: replies.Life) -> str:
+    """What became of a quote, in words; nothing of one that is open or expired."""
+    amount = spelled(life.amount)
+    asks_for = f"offer {amount} instead: that waits for your yes or no."
+    if not float(life.amount.amount):
+        asks_for = "cannot take it as it is: it goes back to you."
+    return {
+        "ACCEPTED": "You accepted this offer.",
+        "REQUOTED": f"We found it otherwise than described, and {asks_for}",
+        "PAYABLE": f"{amount} is paid next.",
+        "PAID": f"{amount} was paid.",
+        "VOIDED": "Nothing comes of this quote any more.",
+    }.get(life.status, "")
 
 
 def _add_sell(routes: APIRouter, desk: Desk, buyback: Buyback) -> None:

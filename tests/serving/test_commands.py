@@ -276,7 +276,8 @@ def test_a_backup_of_something_else_restores_nothing(
 
 
 def test_a_backup_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told_to(tmp_path, "restore", f"{tmp_path / 'none.gz'}") == 1
+    assert told_to(tmp_path / "home", "restore", f"{tmp_path / 'none.gz'}") == 1
+    assert not (tmp_path / "home").exists()
     assert "No such file" in capsys.readouterr().err
 
 
@@ -326,6 +327,22 @@ def test_so_many_quotes_cannot_be_replayed(
     assert "whole number from 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "--head", ""], "'' is no hash"),
+        (["check", "--head", "f" * 63], "is no hash"),
+        (["export", "--out", "q.xlsx"], "neither in .csv nor"),
+    ],
+)
+def test_what_cannot_be_meant_is_no_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        told_to(tmp_path, *words)
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def _lives(house: House) -> Any:
     lives: dict[str, Any] = {}
     with house.quotes.database.reading() as connection:
@@ -352,14 +369,23 @@ def test_what_is_exported_is_the_table_that_a_retrain_reads(house: House, quote:
             json=({"amount": each["offer"]}, {"reason": "WITHDRAWN"})[number],
             headers={"Idempotency-Key": f"step{number}"},
         )
+    mistaken = quote("mistaken").json()
+    house.show_key("operator")
+    client.post(
+        f"/v1/buyback/quotes/{mistaken['quote_id']}/void",
+        json={"reason": "MISTAKE"},
+        headers={"Idempotency-Key": "m"},
+    )
+    client.headers.pop("Authorization")
+    given_quotes.append(mistaken)
     quote("refused", answers={"blacklisted": True})
     table = export.table(_lives(house))
     audited = ledger.audit(frame=table, contract=ledger.QUOTES, as_of=None)
     assert audited.faults.is_empty()
-    assert audited.good["accepted"].to_list() == [True, False, None]
+    assert audited.good["accepted"].to_list() == [True, False, None, None]
     assert audited.good["offer"].to_list() == [float(each["offer"]["amount"]) for each in given_quotes]
     assert set(audited.good["condition"]) == {"FUNCTIONAL_GOOD"}
-    assert table["battery_health"].to_list() == [ANSWERS["battery_health"]] * 3
+    assert table["battery_health"].to_list() == [ANSWERS["battery_health"]] * 4
 
 
 def test_events_lie_in_the_order_of_their_writing(store: Quotes) -> None:

@@ -84,6 +84,12 @@ def test_a_database_of_another_kind_is_named() -> None:
         Database(url="mysql://localhost/quotes")
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_store_without_a_file_is_none(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="sqlite:///FILE"):
+        Database(url=url)
+
+
 def test_a_locked_store_says_so_and_recovers(
     on_file: Quotes, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

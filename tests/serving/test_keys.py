@@ -161,6 +161,12 @@ def test_after_a_rotation_both_secrets_hold_until_the_overlap_is_over(house: Hou
     assert [ask(house.client, "GET /v1/markets", key).status_code for key in (old, new)] == [401, 200]
 
 
+def test_a_rotation_without_an_overlap_ends_a_secret_at_once(keys: Keys) -> None:
+    leaked = keys.new(name="one", scopes=frozenset(("seller",)))
+    assert run(keys, "rotate", leaked.partition(".")[0], "--overlap-hours", "0") == 0
+    assert keys.holder(leaked) is None
+
+
 def test_a_rotation_ends_the_secret_before_the_last(house: House) -> None:
     first = house.show_key("seller")
     second = house.keys.rotate(first.partition(".")[0])

@@ -114,10 +114,11 @@ def test_several_workers_are_told_together(tmp_path: Path, memory: str) -> None:
         "import os, subprocess, sys, pathlib, urllib.request\n"
         "from serving import metrics\n"
         f"metrics.MEMORY = pathlib.Path({str(tmp_path / memory)!r})\n"
-        f"metrics.gather(pathlib.Path({str(tmp_path / 'home')!r}))\n"
+        f"port = metrics.serve(0, together=pathlib.Path({str(tmp_path / 'home')!r}))\n"
         'work = \'from serving import metrics; metrics.decided("GB", "OFFER"); metrics.waiting(3)\'\n'
         "for _ in range(2): subprocess.run([sys.executable, '-c', work], check=True)\n"
-        "port = metrics.serve(0)\n"
+        "taken = metrics.serve(port, together=pathlib.Path('elsewhere'))\n"
+        "assert taken == 0\n"
         "print(urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics').read().decode())\n"
     )
     env = {name: value for name, value in os.environ.items() if name != metrics.TOGETHER}

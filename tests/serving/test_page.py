@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
+from tests.serving.conftest import ANSWERS
+
 SELL = {
     "device_id": "lenovo-thinkpad-t480-256gb",
     "key": "0" * 32,
@@ -157,7 +159,7 @@ def test_an_expired_quote_says_so(client: TestClient, house: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "said"), [("accept", "You accepted this offer."), ("void", "nothing comes of it")]
+    ("step", "said"), [("accept", "You accepted this offer."), ("void", "Nothing comes of this quote")]
 )
 def test_a_quote_that_is_over_or_accepted_promises_nothing_and_did_not_expire(
     client: TestClient, house: Any, step: str, said: str
@@ -171,6 +173,34 @@ def test_a_quote_that_is_over_or_accepted_promises_nothing_and_did_not_expire(
     assert said in words and "We offered" in words
     assert "expired" not in words and "kept until" not in words
     assert not client.get(address).json()["expired"]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"screen": "CRACKED"}, "instead: that waits for your yes or no."),
+        ({"blacklisted": True}, "We found it otherwise than described, and cannot take it as it is"),
+    ],
+)
+def test_a_requote_is_told_with_its_amount(
+    client: TestClient, house: Any, quote: Any, found: dict[str, Any], said: str
+) -> None:
+    given = quote().json()
+    address = f"/v1/buyback/quotes/{given['quote_id']}"
+    accepted = client.post(
+        f"{address}/accept", json={"amount": given["offer"]}, headers={"Idempotency-Key": "a"}
+    )
+    assert accepted.status_code == 200
+    key = {"Authorization": f"Bearer {house.keys.new(name='w', scopes=frozenset(('operator',)))}"}
+    inspected = client.post(
+        f"{address}/inspection",
+        json={"found": ANSWERS | found},
+        headers={"Idempotency-Key": "i"} | key,
+    ).json()
+    words = _words(client.get(f"/quotes/{given['quote_id']}"))
+    assert said in words
+    if (told := inspected["amount"])["amount"] != "0.00":
+        assert f"£{told['amount']} instead" in words
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,11 @@ def test_several_workers_do_not_start_without_a_whole_pepper(
     (tmp_path / "unit-pepper").touch()
     ended = _started(tmp_path, "--workers", "2")
     assert ended.returncode == 1 and str(tmp_path / "unit-pepper") in ended.stderr
+
+
+def test_who_ends_before_its_parent_ends_in_peace() -> None:
+    work = "import time; from serving import service; service.end_with_parent(); time.sleep(0.2)"
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", work], **pipes) as child:  # type: ignore[call-overload]
+        assert child.wait(60) == 0
+        assert child.stderr.read() == b""
