@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
         self._shed_times += 1
         self.flow.pause_reading()
         # Not all at once again: who was refused in one turn of the loop would come back in one.
-        self.loop.call_later(seconds * random.uniform(1, 1 + SPREAD), self.flow.resume_reading)  # noqa: S311
+        self.loop.call_later(seconds * random.uniform(1, 1 + SPREAD), self.flow.resume_reading)  # noqa: S311 # nosec B311
 
     def _await(self, what: str, seconds: float | None) -> None:
         self._awaited, self._head_bytes = what, 0

@@ -27,7 +27,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
-MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder that only we can enter
+MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder that only we can enter # nosec B108
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 ALL_ROUTES = "*"  # refusals are timed together: by route they are counted
 REGISTRY = CollectorRegistry()

@@ -28,7 +28,7 @@ from serving.quotes import Quotes
 from serving.settings import Settings
 from valuation import markets
 
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on # nosec B104
 RESTART_SECONDS = 0.1
 GRACE_SECONDS = 15  # for what is being answered when the listening ends
 log = structlog.get_logger("serving")
