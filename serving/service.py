@@ -92,7 +92,7 @@ async def serve(*, settings: Settings, listening: socket.socket, whole: bool) ->
     if office is not None:
         loop.add_signal_handler(signal.SIGHUP, lambda: beside.append(loop.create_task(office.look_now())))
         beside += [
-            loop.create_task(office.employ()),
+            loop.create_task(_employ(server, office)),
             loop.create_task(_announce(server, champion, listening)),
         ]
     try:
@@ -138,6 +138,13 @@ async def keep_working(command: Sequence[str], *, settings: Settings, listening:
         metrics.gone(child.pid)
         log.warning("worker ended", status=status)
         await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _employ(server: uvicorn.Server, office: Office) -> None:
+    """Employ a courier once we answer: it would take the processor that we start with."""
+    while not server.started:
+        await asyncio.sleep(0.05)
+    await office.employ()
 
 
 async def _announce(server: uvicorn.Server, champion: Champion, listening: socket.socket) -> None:
