@@ -83,7 +83,7 @@ def _stands(life: replies.Life) -> str:
     """What became of a quote, in words; nothing of one that is open or expired."""
     amount = spelled(life.amount)
     asks_for = f"offer {amount} instead: that waits for your yes or no."
-    if not float(life.amount.amount):
+    if not money.Money.parse(life.amount.amount, life.amount.currency).minor:
         asks_for = "cannot take it as it is: it goes back to you."
     return {
         "ACCEPTED": "You accepted this offer.",
